@@ -1,0 +1,142 @@
+package policy
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/dchest/siphash"
+
+	"spillway/internal/booking"
+)
+
+// Gate is the kind of admission gate.
+type Gate uint8
+
+// The gates.
+const (
+	// GateOff lets every press pass.
+	GateOff Gate = iota + 1
+	// GateOriginal is the client gate of January 2020, bit for bit.
+	GateOriginal
+	// GateCoin is the checkable coin: server and client compute the same draw.
+	GateCoin
+)
+
+var gates = [...]string{"", "off", "original", "coin"}
+
+// String returns the gate's name as scenario files write it.
+func (g Gate) String() string {
+	if g == 0 || int(g) >= len(gates) {
+		return fmt.Sprintf("invalid(%d)", g)
+	}
+	return gates[g]
+}
+
+// ParseGate is the inverse of String.
+func ParseGate(s string) (Gate, error) {
+	for i := 1; i < len(gates); i++ {
+		if gates[i] == s {
+			return Gate(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown gate %.40q: one of off, original, coin", s)
+}
+
+// OriginalPasses is the test of the public client copy: a press passes when
+// percent >= floor(u*100), u uniform in [0,1). So 20 lets 21 % pass, 99 and 100
+// everybody; and a value of 0 is taken for missing and becomes the default 20,
+// so it does not close the gate.
+func OriginalPasses(percent int, u float64) bool {
+	if percent == 0 {
+		percent = 20
+	}
+	return percent >= int(math.Floor(u*100))
+}
+
+// OriginalShare is the share of presses that OriginalPasses lets through.
+func OriginalShare(percent int) float64 {
+	switch {
+	case percent == 0:
+		return 0.21
+	case percent < 0:
+		return 0
+	case percent >= 99:
+		return 1
+	}
+	return float64(percent+1) / 100
+}
+
+// Coin is the checkable coin. Time is cut into epochs of Period, shifted by a
+// phase of each user's own so that losers do not come back as a comb. In each
+// epoch a user has one draw, SipHash-2-4 of (user, epoch) under the salt of the
+// config (Aumasson and Bernstein, INDOCRYPT 2012), which the client computes
+// alone and the server re-checks. Pressing again within an epoch changes nothing.
+type Coin struct {
+	K0, K1 uint64        // the salt from the config
+	Period time.Duration // > 0
+	Origin time.Duration // offset of epoch 0's start, phase aside
+}
+
+// Epoch is the number of the epoch in which the user is at time now.
+func (c Coin) Epoch(user booking.UserID, now time.Duration) int64 {
+	d := now - c.Origin + c.phase(user)
+	e := int64(d / c.Period)
+	if d%c.Period < 0 {
+		e--
+	}
+	return e
+}
+
+// EpochEnd is when the user's present epoch ends: the earliest useful press.
+func (c Coin) EpochEnd(user booking.UserID, now time.Duration) time.Duration {
+	return c.Origin - c.phase(user) + time.Duration(c.Epoch(user, now)+1)*c.Period
+}
+
+func (c Coin) phase(user booking.UserID) time.Duration {
+	return time.Duration(c.hash(user, math.MinInt64) % uint64(c.Period))
+}
+
+// Draw is the user's draw in an epoch: 64 uniform bits.
+func (c Coin) Draw(user booking.UserID, epoch int64) uint64 { return c.hash(user, epoch) }
+
+func (c Coin) hash(user booking.UserID, epoch int64) uint64 {
+	var msg [16]byte
+	binary.LittleEndian.PutUint64(msg[:8], uint64(user))
+	binary.LittleEndian.PutUint64(msg[8:], uint64(epoch))
+	return siphash.Hash(c.K0, c.K1, msg[:])
+}
+
+// Passes reports whether the user's draw in the epoch is below probability
+// (0..1): 0 lets nobody pass, 1 everybody.
+func (c Coin) Passes(user booking.UserID, epoch int64, probability float64) bool {
+	if probability >= 1 {
+		return true
+	}
+	return probability > 0 && float64(c.Draw(user, epoch)>>11)*(1.0/(1<<53)) < probability
+}
+
+// Check is the server's side: the claimed epoch must be the user's present one
+// or the one before (the press was on its way when the epoch turned), and the
+// draw must pass under the largest probability that a client may still hold.
+func (c Coin) Check(user booking.UserID, claimed int64, now time.Duration, probability float64) bool {
+	present := c.Epoch(user, now)
+	return (claimed == present || claimed == present-1) && c.Passes(user, claimed, probability)
+}
+
+// Controller moves the admission probability. Fixed is the one there is; a
+// feedback controller over queue depth and refusals fits the same seam.
+type Controller interface {
+	// Probability is the admission probability (0..1) from now on, given the
+	// queue's depth as a share of its bound and the refusals since the last call.
+	Probability(now time.Duration, depthShare float64, refusals int) float64
+}
+
+// Fixed is a Controller that never moves.
+type Fixed float64
+
+var _ Controller = Fixed(0)
+
+// Probability implements Controller.
+func (f Fixed) Probability(time.Duration, float64, int) float64 { return float64(f) }
