@@ -171,7 +171,12 @@ func (o *Objective) parseName(name string) error {
 		if m := nearest(name, fixedNames); m != "" {
 			return fmt.Errorf("unknown %.40q: did you mean %q?", name, m)
 		}
-		return known("span", words[0], append(spanNames(), "invariant", "attack", "confirmed", "gave-up", "amplification", "sold-out", "queue", "gateway"))
+		for _, f := range fixedNames {
+			if first, _, _ := strings.Cut(f, "."); first == words[0] {
+				return fmt.Errorf("unknown %.40q: %s goes on as in %q", name, first, f)
+			}
+		}
+		return known("span", words[0], append(spanNames(), "invariant", "attack"))
 	}
 	o.Kind, o.Span = KindSpan, words[0]
 	rest := words[1:]
