@@ -1,0 +1,194 @@
+package walls
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// may is the house: for every package of the project, the project packages that
+// its non-test code may import. "*" is everything.
+var may = map[string][]string{
+	"":                            {"internal/cli"},
+	"internal/booking":            {},
+	"internal/clock":              {},
+	"internal/draw":               {},
+	"internal/policy":             {"internal/booking"},
+	"internal/record":             {"internal/booking"},
+	"internal/record/recordtest":  {"internal/record", "internal/booking"},
+	"internal/wire":               {"internal/booking"},
+	"scenarios":                   {"internal/policy", "internal/record", "internal/draw", "internal/booking"},
+	"scenarios/attack":            {"scenarios", "internal/policy", "internal/clock", "internal/draw", "internal/booking", "internal/record", "internal/wire"},
+	"internal/sweep":              {"scenarios", "internal/record"},
+	"reference/edge":              layer,
+	"reference/admission":         layer,
+	"reference/gateway":           layer,
+	"reference/stock":             layer,
+	"reference/stock/stocktest":   append([]string{"reference/stock"}, layer...),
+	"reference/queue":             layer,
+	"reference/queue/queuetest":   append([]string{"reference/queue"}, layer...),
+	"reference/ledger":            layer,
+	"reference/ledger/ledgertest": append([]string{"reference/ledger"}, layer...),
+	"reference/lottery":           layer,
+	"reference": append([]string{"reference/edge", "reference/admission", "reference/gateway", "reference/stock",
+		"reference/queue", "reference/ledger", "reference/lottery"}, layer...),
+	"reports":        {"internal/record", "internal/booking"},
+	"reports/plot":   {"internal/record", "internal/booking", "reports"},
+	"reports/page":   {"internal/record", "internal/booking", "reports", "reports/gate"},
+	"reports/gate":   {"internal/record", "internal/booking", "reports"},
+	"internal/cli":   {"*"},
+	"internal/walls": {},
+}
+
+// layer is what one layer of the reference backend may import: never another layer.
+var layer = []string{"internal/policy", "internal/clock", "internal/draw", "internal/booking", "internal/wire"}
+
+// never are walls on everything a package reaches, the standard library and
+// modules included, each with its reason.
+var never = []struct{ from, reaches, reason string }{
+	{"internal/policy", "spillway/internal/clock", "a decision that can wait cannot be replayed"},
+	{"internal/policy", "spillway/internal/draw", "a decision that can draw cannot be replayed"},
+	{"internal/policy", "math/rand", "a decision that can draw cannot be replayed"},
+	{"internal/policy", "math/rand/v2", "a decision that can draw cannot be replayed"},
+	{"internal/draw", "math/rand/v2", "draws are keyed, never sequential"},
+	{"reference", "spillway/scenarios", "a backend must not know the load to come"},
+	{"reference", "spillway/internal/record", "a backend must not write its own verdict"},
+	{"reference", "github.com/tsenart/vegeta/v12/lib", "vegeta belongs to the attack alone"},
+	{"scenarios", "net/http", "a scenario describes a load, it does not make one"},
+	{"scenarios", "spillway/internal/clock", "a scenario has no wall time"},
+	{"scenarios/attack", "spillway/reference", "the attack knows a URL, not the backend"},
+	{"reports", "spillway/scenarios", "reports read records and cannot tell which arm wrote one"},
+	{"reports/plot", "spillway/scenarios", "reports read records and cannot tell which arm wrote one"},
+	{"reports/page", "spillway/scenarios", "reports read records and cannot tell which arm wrote one"},
+	{"reports/gate", "spillway/scenarios", "reports read records and cannot tell which arm wrote one"},
+	{"internal/record", "net/http", "a record is data"},
+}
+
+const module = "spillway"
+
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	cmd.Dir = "../.."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %v: %v: %s", args, err, stderr.String())
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+func TestHouse(t *testing.T) {
+	seen := map[string]bool{}
+	for _, line := range list(t, "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...") {
+		words := strings.Fields(line)
+		pkg := strings.TrimPrefix(strings.TrimPrefix(words[0], module), "/")
+		allowed, known := may[pkg]
+		if !known {
+			t.Errorf("package %q has no room in the house: add it to the table, with what it may import", pkg)
+			continue
+		}
+		seen[pkg] = true
+		for _, imp := range words[1:] {
+			rel, ours := strings.CutPrefix(imp, module+"/")
+			if ours && !slices.Contains(allowed, rel) && !slices.Contains(allowed, "*") {
+				t.Errorf("%s imports %s, which the house does not allow", pkg, rel)
+			}
+		}
+	}
+	for pkg := range may {
+		if !seen[pkg] {
+			t.Errorf("the table names package %q, which does not exist", pkg)
+		}
+	}
+}
+
+func TestWalls(t *testing.T) {
+	deps := map[string][]string{}
+	for _, w := range never {
+		if deps[w.from] == nil {
+			deps[w.from] = list(t, "-deps", "./"+w.from)
+		}
+		if slices.Contains(deps[w.from], w.reaches) {
+			t.Errorf("%s reaches %s: %s", w.from, w.reaches, w.reason)
+		}
+	}
+	for _, line := range list(t, "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...") {
+		if pkg := strings.Fields(line)[0]; strings.Contains(line, "vegeta") && pkg != module+"/scenarios/attack" {
+			t.Errorf("%s imports vegeta: it belongs to scenarios/attack alone", pkg)
+		}
+	}
+}
+
+// wallTime lists the files outside tests that may read the wall clock or wait on
+// it, each with its reason.
+var wallTime = map[string]string{
+	"internal/clock/clock.go": "the door",
+}
+
+// inCLI: the command line speaks to people, who live in wall time.
+const inCLI = "internal/cli/"
+
+// TestWallTime finds calls that bring in wall time or global randomness.
+func TestWallTime(t *testing.T) {
+	banned := map[string][]string{
+		"time": {"Now", "Since", "Until", "Sleep", "After", "Tick", "NewTimer", "NewTicker", "AfterFunc"},
+		"rand": {"*"},
+	}
+	used := map[string]bool{}
+	err := filepath.WalkDir("../..", func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel := strings.TrimPrefix(filepath.ToSlash(path), "../../")
+		if d.IsDir() {
+			if strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || rel == "internal/tools" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(rel, ".go") || strings.HasSuffix(rel, "_test.go") || strings.HasPrefix(rel, inCLI) {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		for _, imp := range f.Imports {
+			if p := imp.Path.Value; p == `"math/rand"` || p == `"math/rand/v2"` {
+				t.Errorf("%s imports %s: draws are keyed (internal/draw)", rel, p)
+			}
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			x, ok := sel.X.(*ast.Ident)
+			if ok && x.Obj == nil && slices.Contains(banned[x.Name], sel.Sel.Name) {
+				if _, fine := wallTime[rel]; !fine {
+					t.Errorf("%s calls %s.%s: take the time as an argument or from a clock.Clock", rel, x.Name, sel.Sel.Name)
+				}
+				used[rel] = true
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f := range wallTime {
+		if !used[f] {
+			t.Errorf("%s no longer reads wall time: take it off the list", f)
+		}
+	}
+}
