@@ -144,6 +144,7 @@ type Header struct {
 	Vary          []Setting          // what a sweep set, in order
 	Switched      []string           // layers switched off
 	Objectives    []string
+	Baseline      bool // meant to collapse: its objectives are shown but do not count
 	Assumptions   []Assumption
 	Shard, Shards int // 0 of 1 when whole
 
