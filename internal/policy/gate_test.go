@@ -155,8 +155,10 @@ func TestBudget(t *testing.T) {
 	for range 100 {
 		b.Allow(1)
 	}
-	if !b.Allow(2) || !b.Allow(2) || b.Allow(2) {
-		t.Error("a cap of 2 must allow two retries and no third")
+	for i, want := range []bool{true, true, false} {
+		if b.Allow(2) != want {
+			t.Errorf("retry %d: "+"a cap of 2 must allow two retries and no third", i)
+		}
 	}
 	free := Budget{}
 	for range 5 {
