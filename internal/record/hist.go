@@ -17,9 +17,24 @@ const subBits = 8
 type Hist struct {
 	counts map[uint16]uint64
 	n      uint64
-	sum    float64 // seconds; exact enough for a mean, order-dependent in its last bits
+	sum    wide // exact, so that the order of adding leaves no trace
 	min    int64
 	max    int64
+}
+
+// wide is an unsigned number of 128 bits: nanoseconds of n durations always fit.
+type wide struct{ hi, lo uint64 }
+
+func (w wide) plus(o wide) wide {
+	lo, carry := bits.Add64(w.lo, o.lo, 0)
+	return wide{w.hi + o.hi + carry, lo}
+}
+
+func (w wide) less(o wide) bool { return w.hi < o.hi || w.hi == o.hi && w.lo < o.lo }
+
+func product(a, b uint64) wide {
+	hi, lo := bits.Mul64(a, b)
+	return wide{hi, lo}
 }
 
 // bucketOf is the index of the bucket that holds v >= 0.
@@ -59,7 +74,7 @@ func (h *Hist) AddN(d time.Duration, n uint64) {
 	h.max = max(h.max, v)
 	h.counts[bucketOf(v)] += n
 	h.n += n
-	h.sum += float64(v) * 1e-9 * float64(n)
+	h.sum = h.sum.plus(product(uint64(v), n))
 }
 
 // Merge adds all of o's counts; o stays as it is and may be nil.
@@ -78,7 +93,7 @@ func (h *Hist) Merge(o *Hist) {
 		h.counts[b] += c
 	}
 	h.n += o.n
-	h.sum += o.sum
+	h.sum = h.sum.plus(o.sum)
 }
 
 // Count is the number of durations counted.
@@ -89,12 +104,16 @@ func (h *Hist) Count() uint64 {
 	return h.n
 }
 
-// Mean is the arithmetic mean; 0 when empty.
+// Mean is the exact arithmetic mean, rounded down; 0 when empty.
 func (h *Hist) Mean() time.Duration {
 	if h.Count() == 0 {
 		return 0
 	}
-	return time.Duration(h.sum / float64(h.n) * 1e9)
+	if h.sum.hi >= h.n {
+		return time.Duration(h.max) // more counts than 64 bits hold: only a forged record has them
+	}
+	q, _ := bits.Div64(h.sum.hi, h.sum.lo, h.n)
+	return time.Duration(q)
 }
 
 // Max is the exact maximum; 0 when empty.

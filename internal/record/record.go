@@ -146,7 +146,8 @@ type Header struct {
 	Objectives    []string
 	Baseline      bool // meant to collapse: its objectives are shown but do not count
 	Assumptions   []Assumption
-	Shard, Shards int // 0 of 1 when whole
+	Shard, Shards int   // 0 of 1 when whole
+	Parts         []int // shards that an unfinished merge holds, ascending; empty = Shard alone
 
 	Requested   uint64 // actions that the plan made due
 	Achieved    uint64 // of those, sent
@@ -273,21 +274,22 @@ func (r *Record) Seconds(w Window) (from, to int32) {
 // Keys lists the histogram keys in a stated order: span, clock, outcome, group, second.
 func (r *Record) Keys() []Key {
 	ks := slices.Collect(maps.Keys(r.Hists))
-	sort.Slice(ks, func(i, j int) bool {
-		a, b := ks[i], ks[j]
-		switch {
-		case a.Span != b.Span:
-			return a.Span < b.Span
-		case a.Clock != b.Clock:
-			return a.Clock < b.Clock
-		case a.Outcome != b.Outcome:
-			return a.Outcome < b.Outcome
-		case a.Group != b.Group:
-			return a.Group < b.Group
-		}
-		return a.Second < b.Second
-	})
+	sort.Slice(ks, func(i, j int) bool { return keyLess(ks[i], ks[j]) })
 	return ks
+}
+
+func keyLess(a, b Key) bool {
+	switch {
+	case a.Span != b.Span:
+		return a.Span < b.Span
+	case a.Clock != b.Clock:
+		return a.Clock < b.Clock
+	case a.Outcome != b.Outcome:
+		return a.Outcome < b.Outcome
+	case a.Group != b.Group:
+		return a.Group < b.Group
+	}
+	return a.Second < b.Second
 }
 
 // Outcomes lists the outcomes that a span has, in the order of the enum.
