@@ -1,0 +1,20 @@
+// Package reports turns records into what a person or a pipeline reads: a
+// summary of one run as JSON, Markdown and one screen of text, and tables that
+// put runs side by side. It reads records only and cannot tell which arm wrote
+// one.
+//
+// Times are scenario time (full size, moments counted from the opening) unless
+// a name says "wall". Counts are those of the run, never scaled up. Every share
+// names its denominator. What a run does not have is "n/a"; a percentile that
+// its samples cannot carry is "cannot tell".
+//
+// # Decisions
+//
+//   - Response times of steps and of bookings are those of people. Bots, who
+//     press at the first instant and never wait for a gate, would flatter them;
+//     they have a row of their own.
+//   - The worst second of retry amplification is looked for among seconds with at
+//     least 20 first tries; below that a handful of retries decides.
+//   - Confirmed reservations are the rows written where the backend reports
+//     them, else the confirmations that visitors saw.
+package reports
