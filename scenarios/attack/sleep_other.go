@@ -1,0 +1,5 @@
+//go:build !linux
+
+package attack
+
+func newSleeper() (sleeper, error) { return newTimerSleeper(), nil }
