@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"spillway/internal/booking"
+	"spillway/internal/draw"
 	"spillway/internal/policy"
 	"spillway/internal/record"
 )
@@ -11,10 +12,11 @@ import (
 // Spec is one scenario at full size and in scenario time (opening = 0), as its
 // file says it. Load fills and validates it; Scale makes the values of a run.
 //
-// The tags are the file's grammar: yaml is the key, unit what a value must carry
-// ("time" is a Go duration, "%" a percentage kept as 0..1, "word" one of a set,
-// "on/off" a switch, "text" free text, anything else the word after a number).
-// Where a value comes from is kept beside it, in Notes.
+// The tags are the file's grammar: yaml is the key, unit what a value must carry:
+// "time" a Go duration, "moment" one counted from the opening that may be
+// negative, "%" a percentage kept as 0..1, "ratio" 1:N, "word" one of a set,
+// "on/off" a switch, "text" free text, "rank" a bare number from 1, anything else
+// the word after a number. Where a value comes from is kept beside it, in Notes.
 type Spec struct {
 	Name  string       `yaml:"name" unit:"text"`
 	Title string       `yaml:"title" unit:"text"`
@@ -45,8 +47,12 @@ type Spec struct {
 
 	// Notes is where each value comes from, by key path ("queue.depth").
 	Notes map[string]Note `yaml:"-"`
-	// Text is the file as read, with what it extends merged in.
+	// Text is the whole scenario as one file: what it extends merged in, every
+	// value as written with its provenance, in the order of this struct. It reads
+	// back as the same scenario, and its digest names the scenario in records.
 	Text string `yaml:"-"`
+
+	at map[string]string // key path to file:line:col, for errors
 }
 
 // Note is the provenance of one value: sourced, assumed, or (both empty) chosen.
@@ -64,10 +70,10 @@ type ScaleSpec struct {
 
 // WindowSpec is the part of the evening to run, and its parts.
 type WindowSpec struct {
-	From     time.Duration `yaml:"from" unit:"time"`
-	To       time.Duration `yaml:"to" unit:"time"`
-	Peak     time.Duration `yaml:"peak" unit:"time"`     // rise is from the opening to here
-	Recovery time.Duration `yaml:"recovery" unit:"time"` // peak is up to here
+	From     time.Duration `yaml:"from" unit:"moment"`
+	To       time.Duration `yaml:"to" unit:"moment"`
+	Peak     time.Duration `yaml:"peak" unit:"moment"`     // rise is from the opening to here
+	Recovery time.Duration `yaml:"recovery" unit:"moment"` // peak is up to here
 }
 
 // PopulationSpec is who lives in the city.
@@ -80,8 +86,8 @@ type PopulationSpec struct {
 // ArrivalSpec shapes the arrival curve; see Curve.
 type ArrivalSpec struct {
 	Visits       float64       `yaml:"visits" unit:"visits"`   // of the whole day
-	DayFrom      time.Duration `yaml:"day_from" unit:"time"`   // the day's first visit, -2h
-	DayTo        time.Duration `yaml:"day_to" unit:"time"`     // its last, 4h
+	DayFrom      time.Duration `yaml:"day_from" unit:"moment"` // the day's first visit, -2h
+	DayTo        time.Duration `yaml:"day_to" unit:"moment"`   // its last, 4h
 	EveningShare float64       `yaml:"evening_share" unit:"%"` // of the visits, from the opening on
 	RushShare    float64       `yaml:"rush_share" unit:"%"`    // of the visits, in the first ten minutes
 	BuildUp      time.Duration `yaml:"build_up" unit:"time"`   // growth before the opening: e^(t/build_up)
@@ -112,7 +118,7 @@ type VisitorSpec struct {
 type BotSpec struct {
 	Count float64       `yaml:"count" unit:"bots"`
 	Every time.Duration `yaml:"every" unit:"time"`
-	From  time.Duration `yaml:"from" unit:"time"` // the first post, spread over one beat
+	From  time.Duration `yaml:"from" unit:"moment"` // the first post, spread over one beat
 }
 
 // EdgeSpec is the edge.
@@ -180,14 +186,14 @@ type LedgerSpec struct {
 // Change is a config change at a moment, which reaches clients as their copies
 // expire. It may lie before the window.
 type Change struct {
-	At  time.Duration `yaml:"at" unit:"time"`
+	At  time.Duration `yaml:"at" unit:"moment"`
 	Key string        `yaml:"key" unit:"word"` // admission.probability, admission.gate, admission.results
 	To  string        `yaml:"to" unit:"text"`
 }
 
 // Fault is a fault at a moment, for a time.
 type Fault struct {
-	At     time.Duration `yaml:"at" unit:"time"`
+	At     time.Duration `yaml:"at" unit:"moment"`
 	Kind   string        `yaml:"kind" unit:"word"` // writer-stop, slow-store, instance-loss
 	For    time.Duration `yaml:"for" unit:"time"`
 	Amount float64       `yaml:"amount" unit:"x"`
@@ -195,11 +201,16 @@ type Fault struct {
 
 // Scaled is a scenario in the terms of one run: people thinned by S, time
 // quickened by K, everything else as the similarity law has it. Embedded Spec
-// values are run values; Full is the scenario they came from.
+// values are run values, save that moments (Window, Changes, Faults, Bots.From,
+// the day's ends) stay in scenario time and Admission is what the config says at
+// offset 0. Full is the scenario they came from. A Scaled is not changed after
+// it is made, so any goroutine may use it.
 type Scaled struct {
 	Spec
 	Full Spec
 	S, K float64
+	// Seed keys every draw; Scale leaves it 0 (a good seed), see WithSeed.
+	Seed draw.Seed
 	// Length is the run's length; offset 0 of the run is Window.From.
 	Length time.Duration
 	// OpenAt is the opening as an offset of the run.
@@ -208,16 +219,21 @@ type Scaled struct {
 	Rounded []string
 	// Prediction is what the law expects of the run.
 	Prediction Prediction
+
+	curve   *Curve   // full size, scenario time
+	history *history // openings of one user before the window; nil = none
 }
 
-// Prediction is the fluid estimate that explain prints, in run terms.
+// Prediction is the fluid estimate that explain prints, in run terms. In lossless
+// mode PeakLoad is the database's when that is the higher.
 type Prediction struct {
 	Visits      float64       // expected number in the window
 	PeakVisits  float64       // visits per second at the peak
 	PeakAt      time.Duration // scenario time of that peak
 	PeakHTTP    float64       // requests per second, edge and gateways together
 	PeakGateway float64       // requests per second at the gateways
-	PeakLoad    float64       // of the gateways, 1 = capacity
+	PeakLoad    float64       // of the busiest second, 1 = capacity
+	PeakLoadAt  time.Duration // scenario time of that second
 	SoldOutAt   time.Duration // scenario time; < 0 = not within the window
 	LastWritten time.Duration // scenario time
 	PeakDepth   float64       // entries

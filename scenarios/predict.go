@@ -1,0 +1,3 @@
+package scenarios
+
+func (sc *Scaled) predict() Prediction { return Prediction{} }
