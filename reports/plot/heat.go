@@ -1,0 +1,233 @@
+package plot
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// Set is one sweep under a name, such as "scarce stock".
+type Set struct {
+	Name   string
+	Points []RunPoint
+}
+
+// heatTopics cut the metrics of a heat map into two figures: what people feel, and
+// what the system bears.
+var heatTopics = []struct {
+	id, title string
+	metrics   []string
+}{
+	{"heat-people", "what people feel", []string{"sold-out.at", "wait.p50", "refusals", "gave-up.gate", "first-tenth"}},
+	{"heat-system", "what the system bears", []string{"gateway.load", "submit.p99", "depth-at-risk", "amplification", "confirmed.share"}},
+}
+
+// Heat draws two keys of a sweep against each other, a map per metric, the sets
+// side by side on one colour scale. It returns a figure per topic that has data.
+func Heat(sets []Set, xKey, yKey string) ([]Figure, error) {
+	xs, ys := gridValues(sets, xKey), gridValues(sets, yKey)
+	if len(xs) < 2 || len(ys) < 2 {
+		return nil, noData("heat", fmt.Sprintf("%s and %s were not both varied", clean(xKey, 40), clean(yKey, 40)))
+	}
+	var grid []Set
+	for _, s := range sets {
+		s.Points = slices.DeleteFunc(slices.Clone(s.Points), func(p RunPoint) bool {
+			_, okX := p.X(xKey)
+			_, okY := p.X(yKey)
+			return !okX || !okY || len(p.Records) == 0
+		})
+		if len(s.Points) > 0 {
+			grid = append(grid, s)
+		}
+	}
+	var all []RunPoint
+	seeds := [2]int{1 << 30, 0}
+	for _, s := range grid {
+		all = append(all, s.Points...)
+		for _, p := range s.Points {
+			seeds[0], seeds[1] = min(seeds[0], len(p.Records)), max(seeds[1], len(p.Records))
+		}
+	}
+	var out []Figure
+	for _, topic := range heatTopics {
+		sh := &sheet{id: topic.id, sub: aboutSweep(all), cols: len(grid),
+			title: "Admission and queue depth together: " + topic.title}
+		if xKey != "admission.probability" || yKey != "queue.depth" {
+			sh.title = clean(xKey+" and "+yKey, 60) + ": " + topic.title
+		}
+		if len(grid) == 1 {
+			sh.cols = 2
+		}
+		for _, name := range topic.metrics {
+			m, _ := MetricByName(name)
+			if m, ok := telling(m, all); ok {
+				sh.panels = append(sh.panels, heatRow(m, grid, xKey, yKey, xs, ys)...)
+			}
+		}
+		if len(sh.panels) == 0 {
+			continue
+		}
+		for i, p := range sh.panels {
+			p.x.bare = i+sh.cols < len(sh.panels)
+			if i%sh.cols > 0 && len(grid) > 1 {
+				p.y.label = ""
+			}
+		}
+		how := "The number in a cell is the mean over the seeds (" + fromTo(seeds[0], seeds[1]) + " a cell)"
+		if seeds[1] == 1 {
+			how = "The number in a cell is a single run"
+		}
+		sh.caption = how + "; the steps of the axes are those that were run, not to scale. Hatched cells cannot tell: not run, or too few samples. A ring marks runs predicted within 2 σ of the tipping line: too close to call."
+		f, err := sh.figure()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	if len(out) == 0 {
+		return nil, noData("heat", "no metric can be told from these runs")
+	}
+	return out, nil
+}
+
+// gridValues are the values of a key in all sets, ascending.
+func gridValues(sets []Set, key string) []float64 {
+	var out []float64
+	for _, s := range sets {
+		for _, p := range s.Points {
+			if x, ok := p.X(key); ok {
+				out = append(out, x)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+type cell struct {
+	v    float64 // NaN = cannot tell
+	near bool
+}
+
+// heatRow is one metric's maps, one per set, on one scale.
+func heatRow(m Metric, sets []Set, xKey, yKey string, xs, ys []float64) []*panel {
+	maps := make([][]cell, len(sets))
+	var lo, hi float64
+	found := false
+	for s, set := range sets {
+		maps[s] = make([]cell, len(xs)*len(ys))
+		for i := range maps[s] {
+			maps[s][i].v = nan
+		}
+		for _, p := range set.Points {
+			x, _ := p.X(xKey)
+			y, _ := p.X(yKey)
+			c := &maps[s][slices.Index(ys, y)*len(xs)+slices.Index(xs, x)]
+			c.near = p.Near()
+			if sp, ok := p.Of(m); ok && !finite(c.v) {
+				c.v = sp.Mean
+				if !found || c.v < lo {
+					lo = c.v
+				}
+				if !found || c.v > hi {
+					hi = c.v
+				}
+				found = true
+			}
+		}
+	}
+	log := lo > 0 && hi/lo > 30
+	place := func(v float64) float64 {
+		switch {
+		case hi == lo:
+			return 0.5
+		case log:
+			return math.Log(v/lo) / math.Log(hi/lo)
+		}
+		return (v - lo) / (hi - lo)
+	}
+	var out []*panel
+	for s, set := range sets {
+		p := &panel{title: m.Title(), height: points(min(24*float64(len(ys)), 190))}
+		if set.Name != "" {
+			p.title = clean(set.Name, 24) + " · " + p.title
+		}
+		p.x = indexAxis(keyLabel(xKey), xs)
+		p.y = indexAxis(keyLabel(yKey), ys)
+		if s == len(sets)-1 {
+			p.bar = &colorBar{lo: lo, hi: hi, format: short}
+			if log {
+				p.bar.at = func(share float64) float64 { return lo * math.Pow(hi/lo, share) }
+			}
+		}
+		cells := maps[s]
+		p.draw = append(p.draw, func(f *frame) {
+			for i, c := range cells {
+				x, y := float64(i%len(xs)), float64(i/len(xs))
+				f.cell(x, y, c, place, len(xs))
+			}
+		})
+		out = append(out, p)
+	}
+	return out
+}
+
+func indexAxis(label string, vs []float64) axis {
+	a := axis{label: label, min: -0.5, max: float64(len(vs)) - 0.5}
+	for i, v := range vs {
+		a.ticks = append(a.ticks, tick(float64(i), short(v)))
+	}
+	return a
+}
+
+// cell draws one cell: its colour and number, or a hatch and a question mark.
+func (f *frame) cell(x, y float64, c cell, place func(float64) float64, cols int) {
+	min, max := f.at(x-0.5, y-0.5), f.at(x+0.5, y+0.5)
+	mid := vg.Point{X: (min.X + max.X) / 2, Y: (min.Y + max.Y) / 2}
+	const line = 0.4 // white between cells
+	if !finite(c.v) {
+		f.rect(min.X+line, min.Y+line, max.X-line, max.Y-line, missing)
+		f.hatch(vg.Rectangle{Min: min, Max: max})
+		f.halo(mid, "?", 9, inkSoft, midMid)
+		return
+	}
+	share := place(c.v)
+	bg := ramp(share)
+	f.rect(min.X+line, min.Y+line, max.X-line, max.Y-line, bg)
+	fg := paper
+	if luminance(bg) > 0.36 {
+		fg = black
+	}
+	size := vg.Length(8.5)
+	if cols > 7 {
+		size = 7
+	}
+	f.text(mid, short(c.v), size, false, fg, midMid)
+	if c.near {
+		f.c.DrawGlyphNoClip(draw.GlyphStyle{Color: fg, Radius: 2.2, Shape: draw.RingGlyph{}}, vg.Point{X: max.X - 6, Y: max.Y - 6})
+	}
+}
+
+// luminance is the relative luminance of a colour (WCAG 2), 0..1.
+func luminance(c paint) float64 {
+	lin := func(v uint8) float64 {
+		s := float64(v) / 255
+		if s <= 0.04045 {
+			return s / 12.92
+		}
+		return math.Pow((s+0.055)/1.055, 2.4)
+	}
+	return 0.2126*lin(c.R) + 0.7152*lin(c.G) + 0.0722*lin(c.B)
+}
+
+func (f *frame) hatch(r vg.Rectangle) {
+	sub := draw.Canvas{Canvas: f.c.Canvas, Rectangle: r}
+	sty := draw.LineStyle{Color: rgb(0xb4bac2), Width: 0.7}
+	tall := r.Max.Y - r.Min.Y
+	for x := r.Min.X - tall; x < r.Max.X; x += 5 {
+		sub.StrokeLines(sty, sub.ClipLinesXY([]vg.Point{{X: x, Y: r.Min.Y}, {X: x + tall, Y: r.Max.Y}})...)
+	}
+}

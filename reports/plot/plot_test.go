@@ -1,0 +1,86 @@
+package plot
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"spillway/internal/record"
+	"spillway/internal/record/recordtest"
+)
+
+// sweepOf makes a small sweep: every probability at every depth.
+func sweepOf(seeds int, stock int, ps []float64, depths []int) []RunPoint {
+	var recs []*record.Record
+	for s := range seeds {
+		for _, p := range ps {
+			for _, d := range depths {
+				rec := recordtest.Make(recordtest.Options{Seed: uint64(s + 1), Probability: p, Depth: d / 500, People: 0.002, Stock: stock, Bots: 10,
+					Vary: []record.Setting{{Key: "admission.probability", Value: short(p*100) + "%"}, {Key: "queue.depth", Value: short(float64(d)) + " entries"}}})
+				recs = append(recs, rec)
+			}
+		}
+	}
+	return Points(recs)
+}
+
+// everything renders each kind of figure once.
+func everything(tb testing.TB) []Figure {
+	tb.Helper()
+	must := func(fs []Figure, err error) []Figure {
+		tb.Helper()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return fs
+	}
+	one := func(f Figure, err error) []Figure { tb.Helper(); return must([]Figure{f}, err) }
+
+	evening, lossless := recordtest.Evening(1), recordtest.Lossless(1)
+	out := must(All(evening))
+	probabilities, depths := []float64{0.05, 0.1, 0.2, 0.5, 1}, []int{2000, 5000, 10000, 20000, 40000}
+	byP, byQ := sweepOf(3, 0, probabilities, []int{20000}), sweepOf(1, 0, []float64{0.2}, depths)
+	out = append(out, one(Curves(byP, "admission.probability"))...)
+	out = append(out, one(Curves(byQ, "queue.depth"))...)
+	scarce, ample := sweepOf(1, 0, probabilities, depths), sweepOf(1, 600, probabilities, depths[1:])
+	many := one(Curves(scarce, "admission.probability"))
+	many[0].ID += "-lines"
+	out = append(out, many...)
+	out = append(out, must(Heat([]Set{{"scarce stock", scarce}, {"ample stock", ample}}, "admission.probability", "queue.depth"))...)
+	alone := must(Heat([]Set{{"", scarce}}, "admission.probability", "queue.depth"))
+	for i := range alone {
+		alone[i].ID += "-alone"
+	}
+	out = append(out, alone...)
+	out = append(out, one(Versus(evening, lossless))...)
+	recs := []*record.Record{recordtest.Make(recordtest.Options{Seed: 1, Bots: 50})}
+	for _, l := range []string{"admission", "queue", "room", "edge"} {
+		recs = append(recs, recordtest.Make(recordtest.Options{Seed: 1, Bots: 50, Off: []string{l}}))
+	}
+	out = append(out, one(Worth(recs))...)
+	for _, f := range must(All(lossless)) {
+		f.ID = "lossless-" + f.ID
+		out = append(out, f)
+	}
+	return out
+}
+
+// TestEveryFigure renders every figure; with FIGS=DIR it leaves them there to be
+// looked at.
+func TestEveryFigure(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range everything(t) {
+		if seen[f.ID] {
+			t.Errorf("two figures are called %s", f.ID)
+		}
+		seen[f.ID] = true
+		if dir := os.Getenv("FIGS"); dir != "" {
+			for ext, b := range map[string][]byte{".svg": f.SVG, ".png": f.PNG} {
+				if err := os.WriteFile(filepath.Join(dir, f.ID+ext), b, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		t.Logf("%-34s svg %4d kB  png %4d kB", f.ID, len(f.SVG)/1000, len(f.PNG)/1000)
+	}
+}
