@@ -64,6 +64,7 @@ const (
 	doStatus = iota
 	doPress
 	doPoll
+	doSubmit
 	doPost // a bot
 )
 
@@ -294,8 +295,10 @@ func (w *world) reply(id int, step, outcome string, at, service time.Duration) {
 
 // serve offers units to the gateways; ok is false when the room is full.
 func (w *world) serve(at time.Duration, units float64) (d time.Duration, ok bool) {
-	w.backlog = max(0, w.backlog-(at-w.backAt).Seconds()*w.capacity)
-	w.backAt = at
+	if at > w.backAt {
+		w.backlog = max(0, w.backlog-(at-w.backAt).Seconds()*w.capacity)
+		w.backAt = at
+	}
 	w.window += units
 	if w.backlog+units > w.room && !w.isOff("room") {
 		return w.about(900*time.Microsecond, 0.3), false
@@ -354,6 +357,9 @@ func (w *world) step(id int, at time.Duration) {
 		}
 	case doPress:
 		w.press(id, at)
+	case doSubmit:
+		v.phase = doPress
+		w.submit(id, at)
 	case doPost:
 		if !v.pressed {
 			w.firstPress(id, at)
@@ -428,7 +434,8 @@ func (w *world) press(id int, at time.Duration) {
 	case "closed":
 		w.end(id, "saw-closed")
 	case "open":
-		w.submit(id, at+d)
+		v.phase = doSubmit
+		w.wake(id, at+d)
 	default:
 		w.lock(id, at+d, outcome)
 	}
