@@ -301,7 +301,7 @@ func (r *run) over(title string, height float64) *panel {
 	for _, m := range []struct{ name, label string }{{record.MarkSoldOut, "stock gone"}, {record.MarkLastConfirmed, "last row written"}} {
 		if at, ok := r.rec.Marks[m.name]; ok {
 			t := r.scenario(at.Seconds())
-			p.marks = append(p.marks, mark{t, fmt.Sprintf("%s %s", m.label, number(t, 0.1)), purpleInk, dashed})
+			p.marks = append(p.marks, mark{t, fmt.Sprintf("%s %s %s", m.label, number(t, 0.1), r.unitName()), purpleInk, dashed})
 		}
 	}
 	return p

@@ -69,7 +69,7 @@ func (p *panel) rows(names []string, high float64) {
 var stageWords = map[string]string{
 	record.StageVisit: "opened the program", record.StageBooks: "tries to book", record.StageForm: "form opened",
 	record.StagePressed: "pressed", record.StagePassed: "passed the gate", record.StageSubmitted: "sent a submit",
-	record.StageAccepted: "told \"queued\" or \"confirmed\"", record.StageConfirmed: "saw the booking confirmed",
+	record.StageAccepted: "submit accepted", record.StageConfirmed: "saw the booking confirmed",
 }
 
 // Funnel draws how far visits came, how they ended, and each group's chance.

@@ -80,7 +80,7 @@ func Heat(sets []Set, xKey, yKey string) ([]Figure, error) {
 		if seeds[1] == 1 {
 			how = "The number in a cell is a single run"
 		}
-		sh.caption = how + "; the steps of the axes are those that were run, not to scale. Hatched cells cannot tell: not run, or too few samples. A ring marks runs predicted within 2 σ of the tipping line: too close to call."
+		sh.caption = how + "; the steps of the axes are those that were run, not to scale; colours span a fifth of the largest value at least. Hatched cells cannot tell: not run, or too few samples. A ring marks runs predicted within 2 σ of the tipping line: too close to call."
 		f, err := sh.figure()
 		if err != nil {
 			return nil, err
@@ -138,6 +138,12 @@ func heatRow(m Metric, sets []Set, xKey, yKey string, xs, ys []float64) []*panel
 				found = true
 			}
 		}
+	}
+	// A colour scale must not make structure out of noise: it spans a fifth of the
+	// largest value at least.
+	if least := 0.2 * max(math.Abs(lo), math.Abs(hi)); hi-lo < least {
+		mid := (hi + lo) / 2
+		lo, hi = mid-least/2, mid+least/2
 	}
 	log := lo > 0 && hi/lo > 30
 	place := func(v float64) float64 {

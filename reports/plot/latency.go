@@ -88,8 +88,10 @@ func (r *run) bands(p *panel, hs []*record.Hist, c paint) (lists [][]float64, to
 	return lists, total
 }
 
-func bandKeys(c paint) []key {
-	return []key{{label: "p50", color: c}, {label: "p90", color: c, dash: dashed}, {label: "p99", color: fade(c, 0.75), dash: dotted}}
+// bandKeys explains the bands of all panels, whatever their colour.
+func bandKeys() []key {
+	return []key{{label: "p50", color: inkSoft}, {label: "p90", color: inkSoft, dash: dashed}, {label: "p99", color: inkSoft, dash: dotted},
+		{label: "p50 to p90", color: fade(inkSoft, 0.45), area: true}, {label: "p90 to p99", color: fade(inkSoft, 0.16), area: true}}
 }
 
 // Response draws percentile bands of the response time, a panel per family of
@@ -108,11 +110,9 @@ func Response(rec *record.Record) (Figure, error) {
 		}
 		p.title = fmt.Sprintf("%s · n %s", fam.label, short(float64(n)))
 		p.y.label = "response time"
-		p.keys = bandKeys(fam.color)
 		p.quiet = true
 		if _, _, ok := extent(lists...); !ok {
 			p.empty = "too few samples for any percentile"
-			p.keys = nil
 		}
 		all = append(all, lists...)
 		ps = append(ps, p)
@@ -132,8 +132,8 @@ func Response(rec *record.Record) (Figure, error) {
 			p.y.label = ""
 		}
 	}
-	return (&sheet{id: id, title: "Response time over the evening", sub: about(rec), panels: ps, cols: cols,
-		caption: "From the moment a request was due to its answer, in scenario time, on one logarithmic scale. Refusals have panels of their own: a fast no never improves the time of a yes. A percentile is drawn only where at least ten samples lie beyond it; bins widen up to " + seconds(float64(r.widest())*r.k) + " for that, else there is a gap. Requests that got no answer are in the figure of refusals."}).figure()
+	return (&sheet{id: id, title: "Response time over the evening", sub: about(rec), panels: ps, cols: cols, keys: bandKeys(),
+		caption: "From the moment a request was due to its answer, in scenario time, on one logarithmic scale. Refusals have panels of their own: a fast no never improves the time of a yes. A percentile is drawn only where at least ten samples lie beyond it; bins widen up to " + seconds(float64(r.widest())*r.k) + " for that, else there is a gap. Upright lines: the opening, and dashed where they fell the moments at which the stock was gone and the last row was written. Requests that got no answer are in the figure of refusals."}).figure()
 }
 
 // ecdf is the share of h at or below each bucket, in percent, over scenario seconds.
@@ -192,7 +192,6 @@ func Confirmation(rec *record.Record) (Figure, error) {
 		wait.draw = append(wait.draw, func(f *frame) { f.line(xs, ys, inkSoft, 1.4, dotted) })
 	}
 	wait.x.logarithmic(lo, hi, seconds)
-	wait.draw = append(wait.draw, func(f *frame) { f.hline(50, "", inkSoft) })
 
 	share := decilePanel(rec)
 	if len(wait.keys) == 0 && share == nil {
@@ -291,7 +290,13 @@ func Lateness(rec *record.Record) (Figure, error) {
 	a.curves(xs, []curve{{"p50", blue, p50, false}, {"p99", vermilion, p99, false}, {"largest in the second", inkSoft, most, true}})
 	lo, hi, _ := extent(p50, p99, most, []float64{limit})
 	a.y.logarithmic(max(lo, 1e-6), max(hi, 1e-6), seconds)
-	a.draw = append(a.draw, func(f *frame) { f.hline(limit, what, black) })
+	a.quiet = true
+	if limit > 0 {
+		a.keys = append(a.keys, key{label: what, color: black, dash: dotted})
+		a.draw = append(a.draw, func(f *frame) {
+			f.line([]float64{f.x.min, f.x.max}, []float64{limit, limit}, black, 1.2, dotted)
+		})
+	}
 
 	d := &panel{title: fmt.Sprintf("All %s requests", short(float64(all.Count()))), height: 110}
 	d.x.label, d.y.label = "lateness, wall time, logarithmic", "share of requests (%)"
@@ -304,7 +309,7 @@ func Lateness(rec *record.Record) (Figure, error) {
 		}
 	})
 	if limit > 0 {
-		d.marks = []mark{{limit, what, black, dashed}}
+		d.marks = []mark{{limit, what, black, dotted}}
 	}
 	return (&sheet{id: id, title: "The generator's own lateness", sub: about(rec), cols: 1, panels: []*panel{a, d},
 		caption: fmt.Sprintf("How long after its due moment each request left the generator, in wall time. It is part of every response time shown, and has a limit of its own: beyond it the run measures the generator and is invalid. Median %s, p99 %s, largest %s.",

@@ -2,10 +2,13 @@ package plot
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"image"
 	"image/color"
 	"image/png"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -364,6 +367,9 @@ func (f *frame) px(x float64) vg.Length   { return f.c.X(f.panel.x.norm(x)) }
 func (f *frame) py(y float64) vg.Length   { return f.c.Y(f.panel.y.norm(y)) }
 
 func (f *frame) text(p vg.Point, s string, size vg.Length, bold bool, c color.Color, a align) {
+	if a.y == text.YCenter {
+		p.Y += size * 0.07 // figures and capitals have no descenders: centre what is seen
+	}
 	if s != "" {
 		f.c.FillText(style(size, bold, c, a), p, s)
 	}
@@ -505,9 +511,19 @@ const (
 	stripLine = vg.Length(11)
 )
 
+// fit cuts a text to a width.
+func fit(s string, size vg.Length, bold bool, width vg.Length) string {
+	for n := len([]rune(s)); widthOf(s, size, bold) > width && n > 2; {
+		n--
+		s = clean(strings.TrimSuffix(s, "…"), n)
+	}
+	return s
+}
+
 // flow places the legend behind the title, in as many lines as it takes.
 func (p *panel) flow(width vg.Length) (at []vg.Point, lines int) {
 	x, y := vg.Length(0), 0
+	p.title = fit(p.title, 10, true, width)
 	if p.title != "" {
 		x = widthOf(p.title, 10, true) + 16
 	}
@@ -652,31 +668,51 @@ func (f *frame) axes() {
 	}
 }
 
-// labels draws the marks: lines, and their words in the head-room, one row lower
-// where two would meet.
+// labels draws the marks: lines first, then their words in the head-room, beside
+// the line where no other line or word stands, else a row lower.
 func (f *frame) labels() {
-	var ends []vg.Length
-	for _, m := range f.marks {
-		if !finite(m.at) || m.at < f.x.min || m.at > f.x.max {
-			continue
-		}
+	ms := slices.DeleteFunc(slices.Clone(f.marks), func(m mark) bool {
+		return !finite(m.at) || m.at < f.x.min || m.at > f.x.max
+	})
+	slices.SortStableFunc(ms, func(a, b mark) int { return cmp.Compare(a.at, b.at) })
+	for _, m := range ms {
 		x := f.px(m.at)
 		f.c.StrokeLine2(draw.LineStyle{Color: m.color, Width: 0.9, Dashes: m.dash}, x, f.c.Min.Y, x, f.c.Max.Y)
-		if f.quiet {
-			continue
+	}
+	if f.quiet {
+		return
+	}
+	type taken struct {
+		from, to vg.Length
+		row      int
+	}
+	var words []taken
+	for i, m := range ms {
+		x, w := f.px(m.at), widthOf(m.label, 8, false)
+		clear := func(from vg.Length, row int) bool {
+			if from < f.c.Min.X || from+w > f.c.Max.X {
+				return false
+			}
+			for j, o := range ms {
+				if ox := f.px(o.at); j != i && ox > from-2 && ox < from+w+2 {
+					return false
+				}
+			}
+			return !slices.ContainsFunc(words, func(t taken) bool {
+				return t.row == row && from < t.to+5 && from+w > t.from-5
+			})
 		}
-		w, row := widthOf(m.label, 8, false), 0
-		left := x + 3
-		if left+w > f.c.Max.X {
-			left = x - 3 - w
+		left, row := x+4, 0
+		for _, try := range []struct {
+			from vg.Length
+			row  int
+		}{{x + 4, 0}, {x - 4 - w, 0}, {x + 4, 1}, {x - 4 - w, 1}} {
+			if clear(try.from, try.row) {
+				left, row = try.from, try.row
+				break
+			}
 		}
-		for row < len(ends) && left < ends[row]+4 {
-			row++
-		}
-		if row == len(ends) {
-			ends = append(ends, 0)
-		}
-		ends[row] = left + w
+		words = append(words, taken{left, left + w, row})
 		f.halo(vg.Point{X: left, Y: f.c.Max.Y - 6 - vg.Length(row)*10}, m.label, 8, m.color, leftMid)
 	}
 }
@@ -795,7 +831,7 @@ func (s *sheet) figure() (Figure, error) {
 	s.paint(draw.New(img), areas)
 	var pix bytes.Buffer
 	enc := png.Encoder{CompressionLevel: png.BestCompression}
-	if err := enc.Encode(&pix, img.Image()); err != nil {
+	if err := enc.Encode(&pix, paletted(img.Image())); err != nil {
 		return Figure{}, fmt.Errorf("figure %s: png: %w", s.id, err)
 	}
 	return Figure{ID: s.id, Title: s.title, Caption: s.caption, SVG: tidySVG(raw.Bytes(), s.title), PNG: pix.Bytes()}, nil
@@ -829,3 +865,39 @@ func tick(v float64, label string) gplot.Tick { return gplot.Tick{Value: v, Labe
 func points(v float64) vg.Length              { return vg.Length(v) }
 
 func pow(x, y float64) float64 { return math.Pow(x, y) }
+
+// paletted maps a drawing to its 256 most frequent colours, any other to the
+// nearest of them: a third of the bytes, and no difference that an eye can see.
+func paletted(src image.Image) image.Image {
+	rgba, ok := src.(*image.RGBA)
+	if !ok {
+		return src
+	}
+	counts := map[color.RGBA]int{}
+	for i := 0; i+3 < len(rgba.Pix); i += 4 {
+		counts[color.RGBA{rgba.Pix[i], rgba.Pix[i+1], rgba.Pix[i+2], rgba.Pix[i+3]}]++
+	}
+	all := make([]color.RGBA, 0, len(counts))
+	for c := range counts {
+		all = append(all, c)
+	}
+	pack := func(c color.RGBA) uint32 { return uint32(c.R)<<24 | uint32(c.G)<<16 | uint32(c.B)<<8 | uint32(c.A) }
+	slices.SortFunc(all, func(a, b color.RGBA) int {
+		return cmp.Or(counts[b]-counts[a], cmp.Compare(pack(a), pack(b)))
+	})
+	index := make(map[color.RGBA]uint8, len(all))
+	var pal color.Palette
+	for i, c := range all {
+		if i < 256 {
+			pal = append(pal, c)
+			index[c] = uint8(i)
+		} else {
+			index[c] = uint8(pal.Index(c))
+		}
+	}
+	out := image.NewPaletted(rgba.Rect, pal)
+	for i := 0; i+3 < len(rgba.Pix); i += 4 {
+		out.Pix[i/4] = index[color.RGBA{rgba.Pix[i], rgba.Pix[i+1], rgba.Pix[i+2], rgba.Pix[i+3]}]
+	}
+	return out
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot/vg"
 
@@ -23,8 +24,8 @@ func Versus(a, b *record.Record) (Figure, error) {
 	var maxX, minX float64
 	for i, r := range rs {
 		name := clean(r.rec.Header.Mode, 16)
-		if t := clean(r.rec.Header.Title, 34); t != "" {
-			name += ": " + t
+		if t := clean(r.rec.Header.Title, 60); t != "" {
+			name += " · " + t
 		}
 		// Response time, with the wait of those who timed out.
 		p := r.over(name, 120)
@@ -134,8 +135,8 @@ func Versus(a, b *record.Record) (Figure, error) {
 		return Figure{}, noData(id, "neither run has requests")
 	}
 	lo, hi, _ := extent(lats...)
-	head := []key{{label: "p50", color: blue}, {label: "p99", color: vermilion}}
-	sh := &sheet{id: id, title: "The same rush, two designs", sub: scaleText(&a.Header) + fmt.Sprintf(" · seeds %d and %d", a.Header.Seed, b.Header.Seed), cols: 2}
+	sh := &sheet{id: id, title: "The same rush, two designs", sub: scaleText(&a.Header) + fmt.Sprintf(" · seeds %d and %d", a.Header.Seed, b.Header.Seed), cols: 2,
+		keys: []key{{label: "response time p50", color: blue}, {label: "response time p99", color: vermilion}}}
 	unit := max(rs[0].unit, rs[1].unit)
 	for n, pair := range rows {
 		for i, p := range pair {
@@ -144,7 +145,7 @@ func Versus(a, b *record.Record) (Figure, error) {
 				p.x = timeTicks(minX/unit, maxX/unit, unit)
 			}
 			p.x.bare = n < len(rows)-1
-			p.quiet = n > 0
+			p.quiet = n != 1
 			if n > 0 {
 				for j := range p.spans {
 					p.spans[j].name = ""
@@ -155,12 +156,11 @@ func Versus(a, b *record.Record) (Figure, error) {
 			}
 			switch n {
 			case 0:
-				p.keys = head
 				p.y.logarithmic(lo, hi, seconds)
 			case 1:
 				p.title = "Answers"
 				p.keys = []key{key2("answered", green, true), key2("refused", orange, true), key2("timed out or failed", black, true)}
-				p.y.linear(0, top(rates...), 0.05, number)
+				p.y.linear(0, top(rates...), 0.2, number)
 			case 2:
 				p.y.linear(0, max(top(waits...), 1), 0.1, number)
 			case 3:
@@ -240,6 +240,7 @@ func Worth(recs []*record.Record) (Figure, error) {
 	for _, p := range points {
 		seeds[0], seeds[1] = min(seeds[0], len(p.Records)), max(seeds[1], len(p.Records))
 	}
+	var zero []string
 	for _, name := range worthNames {
 		m, _ := MetricByName(name)
 		m, ok := telling(m, points)
@@ -262,10 +263,14 @@ func Worth(recs []*record.Record) (Figure, error) {
 			}
 		}
 		if high <= 0 {
-			high = 1
+			zero = append(zero, strings.ToLower(m.Label[:1])+m.Label[1:])
+			continue
 		}
 		p.x.min, p.x.max = 0, high*1.6 // room for the numbers
 		p.draw = append(p.draw, func(f *frame) {
+			if oks[0] {
+				f.line([]float64{spreads[0].Mean, spreads[0].Mean}, []float64{f.y.min, f.y.max}, blue, 0.9, dotted)
+			}
 			for i, s := range spreads {
 				y := float64(i)
 				if !oks[i] {
@@ -283,13 +288,10 @@ func Worth(recs []*record.Record) (Figure, error) {
 					end = max(end, s.Hi)
 				}
 				label := short(s.Mean)
-				if i > 0 && oks[0] && spreads[0].Mean > 0 && math.Abs(s.Mean/spreads[0].Mean-1) >= 0.005 {
+				if i > 0 && oks[0] && spreads[0].Mean > 0 && s.Mean != 0 && math.Abs(s.Mean/spreads[0].Mean-1) >= 0.005 {
 					label += "  × " + short(s.Mean/spreads[0].Mean)
 				}
-				f.text(vg.Point{X: f.px(end) + 4, Y: f.py(y)}, label, 8, false, ink, leftMid)
-			}
-			if oks[0] {
-				f.line([]float64{spreads[0].Mean, spreads[0].Mean}, []float64{f.y.min, f.y.max}, blue, 0.8, dotted)
+				f.halo(vg.Point{X: f.px(end) + 4, Y: f.py(y)}, label, 8, ink, leftMid)
 			}
 		})
 		sh.panels = append(sh.panels, p)
@@ -298,6 +300,9 @@ func Worth(recs []*record.Record) (Figure, error) {
 		return Figure{}, noData(id, "no metric can be told from these runs")
 	}
 	sh.caption = "The same rush with one layer switched off at a time; the dotted line is the run with all layers on, × is the factor against it. " + seedsNote(seeds[0], seeds[1], true)
+	if len(zero) > 0 {
+		sh.caption += " Zero in every run, so not drawn: " + strings.Join(zero, "; ") + "."
+	}
 	if cut > 0 {
 		sh.caption += fmt.Sprintf(" %d more variants are left out.", cut)
 	}
