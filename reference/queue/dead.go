@@ -172,9 +172,10 @@ func (q *Queue) Replay(ctx context.Context, id, who, why string) error {
 }
 
 // Discard closes a dead letter for good and writes who did it. Its ticket is
-// then resolved; giving the stock back is the caller's part, before this call
-// (a refund is idempotent, so that doing both again is safe). It fails with
-// ErrNoLetter or ErrNobody and returns the letter.
+// then resolved. Giving the stock back and noting "refused" in the result cache
+// are the caller's part, after this call and with the letter it returns: both are
+// idempotent, so that doing them again is safe. It fails with ErrNoLetter or
+// ErrNobody.
 func (q *Queue) Discard(ctx context.Context, id, who, why string) (Letter, error) {
 	l, err := q.Show(ctx, id)
 	if err != nil {

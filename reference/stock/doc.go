@@ -13,6 +13,7 @@
 //	err = s.Fill(ctx, items)          // idempotent; refuses to overwrite a running sale
 //	res, err := s.Take(ctx, stock.Submit{User: 7, Item: 3, Key: "k"})
 //	                                  // err != nil only with res.Outcome == booking.Unknown
+//	rs, err := s.TakeBatch(ctx, ins)  // one call of the script, in order
 //	free, err := s.Free(ctx)          // of each item
 //	sold, err := s.SoldOut(ctx)       // all stock is gone: one field read, for the closed flag
 //	done, err := s.Refund(ctx, a)     // gives back what a booking.Accepted took; idempotent

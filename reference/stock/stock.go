@@ -246,9 +246,7 @@ func (s *Store) Take(ctx context.Context, in Submit) (Result, error) {
 	if in.Item < 0 || in.Item >= s.opts.Items || !validKey(in.Key) {
 		return Result{Outcome: booking.Invalid}, nil
 	}
-	a := booking.Accepted{Ticket: s.opts.Tickets.Of(in.User, in.Key), User: in.User, Item: in.Item,
-		At: s.opts.Clock.Now(), Other: in.Other}
-	b, i, err := s.join(a, in.Key)
+	b, i, err := s.join(s.accepted(in), in.Key)
 	if err != nil {
 		return Result{Outcome: booking.Unknown}, err
 	}
@@ -262,6 +260,60 @@ func (s *Store) Take(ctx context.Context, in Submit) (Result, error) {
 		return r, b.err
 	}
 	return r, nil
+}
+
+// TakeBatch judges 1 to BatchLimit submits in one call, in their order, without
+// waiting for others to join. Each result is as Take's; the error is non-nil when
+// any is unknown.
+func (s *Store) TakeBatch(ctx context.Context, ins []Submit) ([]Result, error) {
+	if len(ins) < 1 || len(ins) > BatchLimit {
+		return nil, fmt.Errorf("stock: a batch of %d submits: want 1 to %d", len(ins), BatchLimit)
+	}
+	out := make([]Result, len(ins))
+	b := &batch{done: make(chan struct{})}
+	var at []int
+	for i, in := range ins {
+		if in.Item < 0 || in.Item >= s.opts.Items || !validKey(in.Key) {
+			out[i].Outcome = booking.Invalid
+			continue
+		}
+		at = append(at, i)
+		b.keys = append(b.keys, in.Key)
+		b.submits = append(b.submits, s.accepted(in))
+	}
+	if len(at) == 0 {
+		return out, nil
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		for _, i := range at {
+			out[i].Outcome = booking.Unknown
+		}
+		return out, fmt.Errorf("stock: %w", ErrClosed)
+	}
+	s.calls.Add(1)
+	b.sent = true
+	s.mu.Unlock()
+	go s.run(b)
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		for _, i := range at {
+			out[i].Outcome = booking.Unknown
+		}
+		return out, fmt.Errorf("stock: the submits' state is unknown: %w", ctx.Err())
+	}
+	for j, i := range at {
+		out[i] = b.results[j]
+	}
+	return out, b.err
+}
+
+// accepted is a submit as it will travel if it is accepted.
+func (s *Store) accepted(in Submit) booking.Accepted {
+	return booking.Accepted{Ticket: s.opts.Tickets.Of(in.User, in.Key), User: in.User, Item: in.Item,
+		At: s.opts.Clock.Now(), Other: in.Other}
 }
 
 func validKey(k string) bool {
@@ -318,14 +370,17 @@ func (s *Store) send(b *batch) {
 	if b.stop != nil {
 		b.stop()
 	}
-	go func() {
-		defer s.calls.Done()
-		closedAt, closed := s.call(b)
-		close(b.done)
-		if closed && s.opts.OnSoldOut != nil {
-			s.opts.OnSoldOut(closedAt)
-		}
-	}()
+	go s.run(b)
+}
+
+// run makes a batch's call and wakes those who wait for it.
+func (s *Store) run(b *batch) {
+	defer s.calls.Done()
+	closedAt, closed := s.call(b)
+	close(b.done)
+	if closed && s.opts.OnSoldOut != nil {
+		s.opts.OnSoldOut(closedAt)
+	}
 }
 
 // call runs the script for a batch and fills in its results.
