@@ -1,0 +1,194 @@
+package reference
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"spillway/internal/wire"
+)
+
+// drainLongest bounds a drain; drainLook is how often it looks.
+const (
+	drainLongest = 10 * time.Minute
+	drainLook    = 20 * time.Millisecond
+)
+
+// adminHandler is the admin part: calls under /admin/ want the token, metrics and
+// health do not.
+func (s *Stack) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+wire.PathAdminStart, s.guard(s.adminStart))
+	mux.HandleFunc("POST "+wire.PathAdminConfig, s.guard(s.adminConfig))
+	mux.HandleFunc("POST "+wire.PathAdminFaults, s.guard(s.adminFaults))
+	mux.HandleFunc("GET "+wire.PathAdminSamples, s.guard(s.adminSamples))
+	mux.HandleFunc("POST "+wire.PathAdminDrain, s.guard(s.adminDrain))
+	mux.HandleFunc("/admin/", s.guard(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotFound, "no such admin call")
+	}))
+	mux.Handle("GET "+wire.PathMetrics, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: silence}))
+	mux.HandleFunc("GET "+wire.PathHealth, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("GET "+wire.PathReady, s.readyz)
+	return mux
+}
+
+// guard lets a call pass that carries the token. The digests are compared in
+// constant time, so neither content nor length of the token shows.
+func (s *Stack) guard(next http.HandlerFunc) http.HandlerFunc {
+	want := sha256.Sum256([]byte(s.config.AdminToken))
+	return func(w http.ResponseWriter, r *http.Request) {
+		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		got := sha256.Sum256([]byte(token))
+		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || !bearer {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			refuse(w, http.StatusUnauthorized, "the admin token is missing or wrong")
+			return
+		}
+		_ = http.NewResponseController(w).SetReadDeadline(instant(bodyTimeout)) // a recorder in a test has none
+		next(w, r)
+	}
+}
+
+// adminBody decodes the body of an admin call, or answers what is wrong with it.
+func adminBody(w http.ResponseWriter, r *http.Request, into any) bool {
+	body, err := readBody(r.Body)
+	if err == nil {
+		err = strict(body, into)
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return false
+	}
+	return true
+}
+
+func (s *Stack) adminStart(w http.ResponseWriter, r *http.Request) {
+	var in wire.Start
+	if !adminBody(w, r, &in) {
+		return
+	}
+	// A day off is a mistake in the unit, not a run.
+	if away := instant(0).UnixNano() - in.UnixNano; away > int64(24*time.Hour) || away < -int64(24*time.Hour) {
+		refuse(w, http.StatusBadRequest, "unix_nano: want a moment within 24h, in nanoseconds")
+		return
+	}
+	s.start(in.UnixNano)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Stack) adminConfig(w http.ResponseWriter, r *http.Request) {
+	var in wire.Change
+	if !adminBody(w, r, &in) {
+		return
+	}
+	if err := s.admission.Change(s.run(s.clock.Now()), in); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if in.Kill != nil {
+		s.station.Kill(*in.Kill)
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Stack) adminFaults(w http.ResponseWriter, r *http.Request) {
+	var in wire.Fault
+	if !adminBody(w, r, &in) {
+		return
+	}
+	if err := s.faults.begin(in); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Stack) adminSamples(w http.ResponseWriter, r *http.Request) {
+	after := time.Duration(-1 << 62)
+	if q := r.URL.Query().Get("since"); q != "" {
+		n, err := strconv.ParseInt(q, 10, 64)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, "since: want nanoseconds")
+			return
+		}
+		after = time.Duration(n)
+	}
+	answerJSON(w, s.watch.since(after))
+}
+
+func (s *Stack) adminDrain(w http.ResponseWriter, r *http.Request) {
+	within := 10 * time.Second
+	if q := r.URL.Query().Get("within"); q != "" {
+		d, err := time.ParseDuration(q)
+		if err != nil || d < 0 || d > drainLongest {
+			refuse(w, http.StatusBadRequest, "within: want a duration like 5s, at most "+drainLongest.String())
+			return
+		}
+		within = d
+	}
+	out, err := s.drained(r.Context(), s.clock.Now()+within)
+	if err != nil {
+		s.failed(err)
+		refuse(w, http.StatusServiceUnavailable, "the store does not answer; try again")
+		return
+	}
+	answerJSON(w, out)
+}
+
+// drained waits until the queue is empty or the moment has come. The writer keeps
+// its rate: a drain shows what is left, it does not hurry.
+func (s *Stack) drained(ctx context.Context, until time.Duration) (wire.Drained, error) {
+	for {
+		var out wire.Drained
+		var err error
+		if s.queue != nil {
+			if out.Depth, err = s.queue.Depth(ctx); err != nil {
+				return out, err
+			}
+			if out.Dead, err = s.queue.DeadCount(ctx); err != nil {
+				return out, err
+			}
+		}
+		if out.Depth == 0 || s.clock.Now() >= until {
+			return out, nil
+		}
+		tick := make(chan struct{})
+		stop := s.clock.AfterFunc(drainLook, func() { close(tick) })
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			stop()
+			return out, nil
+		}
+	}
+}
+
+// readyz answers 200 while the backend accepts and its store answered lately.
+func (s *Stack) readyz(w http.ResponseWriter, _ *http.Request) {
+	if !s.accepting.Load() {
+		refuse(w, http.StatusServiceUnavailable, "stopping")
+		return
+	}
+	if !s.watch.sees() {
+		refuse(w, http.StatusServiceUnavailable, "the store does not answer")
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+func answerJSON(w http.ResponseWriter, v any) {
+	b, err := json.Marshal(v)
+	if err != nil { // this package's own types, no NaN in them: cannot fail
+		refuse(w, http.StatusInternalServerError, "the answer cannot be written")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(b) // the client may be gone
+}

@@ -1,0 +1,408 @@
+package reference
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"spillway/internal/booking"
+	"spillway/internal/clock"
+	"spillway/internal/draw"
+	"spillway/internal/policy"
+	"spillway/reference/admission"
+	"spillway/reference/edge"
+	"spillway/reference/gateway"
+	"spillway/reference/ledger"
+	"spillway/reference/lottery"
+	"spillway/reference/queue"
+	"spillway/reference/stock"
+)
+
+// Stack is a backend that serves. Its methods may be called from any goroutine.
+type Stack struct {
+	config Config
+	clock  clock.Clock
+	shift  atomic.Int64 // offset of the run = process clock - shift
+	lowest int          // the largest priority number in use
+
+	stores     *stores
+	db         *ledger.DB
+	store      *stock.Store     // nil when direct
+	queue      *queue.Queue     // nil when direct
+	writer     *ledger.Writer   // nil when direct
+	lossless   *ledger.Lossless // nil when streamed
+	desk       *lottery.Desk    // lottery only
+	mode       mode
+	edge       *edge.Edge // nil when off
+	catalogues [2]edge.Object
+	admission  *admission.Admission
+	station    *gateway.Station
+	instances  []*gateway.Instance
+
+	turn      atomic.Uint64 // whose turn it is among the instances
+	failovers atomic.Uint64 // requests that a lost instance was passed over for
+	errors    atomic.Uint64 // failures of a store that a request met
+	lastError atomic.Pointer[string]
+
+	registry *prometheus.Registry
+	latency  [booking.StepPoll + 1]prometheus.Observer
+	watch    *watch
+	faults   *faults
+
+	work       context.Context // of the requests' own work; ends only when Close is out of patience
+	abandon    context.CancelFunc
+	visitor    *http.Server
+	admin      *http.Server
+	serving    sync.WaitGroup
+	ready      Ready
+	accepting  atomic.Bool
+	closeOnce  sync.Once
+	closeError error
+}
+
+// Open checks the config, opens the stores, fills the stock and serves. The
+// optional clock replaces the wall clock that begins now. The context bounds the
+// opening alone. Errors of the machine wrap ErrEnvironment; what was opened is
+// closed again.
+func Open(ctx context.Context, c Config, clocks ...clock.Clock) (*Stack, error) {
+	c = c.defaults()
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	s := &Stack{config: c, clock: clock.NewWall(), lowest: policy.LowestPriority(c.Classes)}
+	if len(clocks) > 0 {
+		s.clock = clocks[0]
+	}
+	s.work, s.abandon = context.WithCancel(context.Background())
+	if err := s.open(ctx); err != nil {
+		s.abandon()
+		s.shut()
+		return nil, err
+	}
+	return s, nil
+}
+
+// open opens everything in order; shut closes whatever part of it was reached.
+func (s *Stack) open(ctx context.Context) error {
+	c := s.config
+	visitors, err := listen(ctx, c.Listen)
+	if err != nil {
+		return err
+	}
+	admin, err := listen(ctx, c.AdminListen)
+	if err != nil {
+		_ = visitors.Close() // nothing was served on it
+		return err
+	}
+	fail := func(err error) error {
+		_ = visitors.Close() // as above
+		_ = admin.Close()
+		return err
+	}
+	if s.stores, err = openStores(ctx, c, s.clock); err != nil {
+		return fail(err)
+	}
+	s.db = s.stores.db
+	s.watch = newWatch(s)
+	if err := s.openMode(ctx); err != nil {
+		return fail(err)
+	}
+	if err := s.openFront(); err != nil {
+		return fail(err)
+	}
+	if c.AdminToken == "" {
+		var b [16]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return fail(environment{fmt.Errorf("admin token: no randomness: %w", err)})
+		}
+		c.AdminToken = hex.EncodeToString(b[:])
+		s.config.AdminToken = c.AdminToken
+	}
+	if err := s.watch.connect(ctx); err != nil {
+		return fail(err)
+	}
+	s.faults = newFaults(s)
+	s.metrics()
+	s.ready = Ready{URL: "http://" + visitors.Addr().String(), AdminURL: "http://" + admin.Addr().String(),
+		AdminToken: c.AdminToken, Redis: s.stores.redisURL, Database: s.stores.databaseURL, Event: c.Event, PID: os.Getpid()}
+	if s.writer != nil {
+		s.writer.Start()
+	}
+	s.watch.start()
+	s.visitor = server(http.HandlerFunc(s.visitors))
+	s.admin = server(s.adminHandler())
+	s.accepting.Store(true)
+	s.serving.Go(func() { _ = s.visitor.Serve(visitors) }) // it ends when Close shuts it down
+	s.serving.Go(func() { _ = s.admin.Serve(admin) })
+	return nil
+}
+
+// listen opens a listener.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, environment{fmt.Errorf("cannot listen on %s: %w; choose another address or port", address, err)}
+	}
+	return l, nil
+}
+
+// server is an HTTP server that slow clients cannot hold.
+func server(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
+		MaxHeaderBytes: headerBytesMax, ErrorLog: silence}
+}
+
+// openMode opens the stores' side: stock, queue and ledger as the mode wants them.
+func (s *Stack) openMode(ctx context.Context) error {
+	c := s.config
+	tickets, err := stock.NewTickets(secret(c.Seed))
+	if err != nil {
+		return environment{err}
+	}
+	if s.direct() {
+		s.lossless, err = ledger.NewLossless(s.db, ledger.LosslessOptions{Rate: c.Ledger.DatabaseRate,
+			ReadUnits: c.Ledger.ReadUnits, WriteUnits: c.Ledger.WriteUnits, Clock: s.clock})
+		if err != nil {
+			return err
+		}
+		if err := s.lossless.Fill(ctx, c.Stock.Items); err != nil {
+			return err
+		}
+		s.mode = &direct{s: s, book: s.lossless, tickets: tickets, forms: c.Mode == booking.ModeLossless, noted: map[booking.Ticket]bool{}}
+		return nil
+	}
+	depth, attempts := c.Queue.Depth, c.Queue.Attempts
+	if c.Mode == booking.ModeTimedWriter {
+		depth = 0 // there was no queue yet, so nothing bounded it
+	}
+	lots := c.Mode == booking.ModeLottery
+	batch := c.Stock.BatchMax
+	if !s.on("batch") {
+		batch = 1
+	}
+	qo := queue.Options{Event: c.Event, Attempts: attempts, Clock: s.clock}
+	if s.queue, err = queue.New(s.stores.client, qo); err != nil {
+		return err
+	}
+	if err := s.queue.Open(ctx); err != nil {
+		return environment{err}
+	}
+	so := stock.Options{Event: c.Event, Items: len(c.Stock.Items), Stream: queue.StreamKey(c.Event), Depth: depth,
+		Results: ledger.ResultsKey(c.Event), Entries: lots, BatchMax: batch, Linger: c.Stock.Linger, Tickets: tickets, Clock: s.clock}
+	if s.store, err = stock.New(s.stores.client, so); err != nil {
+		return err
+	}
+	if err := s.fill(ctx); err != nil {
+		return err
+	}
+	cache, err := ledger.NewCache(s.stores.client, c.Event, s.db)
+	if err != nil {
+		return err
+	}
+	wo := ledger.WriterOptions{Source: s.queue, Keeper: s.db, Cache: cache, Refund: s.store.Refund, Rate: c.Ledger.Rate,
+		Every: c.Ledger.Every, Clock: s.clock, OnRow: s.watch.onRow, OnBatch: s.watch.onBatch, OnError: s.failed}
+	if lots {
+		wo.Keeper = s.db.Entries()
+	}
+	if c.Mode == booking.ModeTimedWriter {
+		wo.FlushEvery = c.Ledger.FlushEvery
+	}
+	if s.writer, err = ledger.NewWriter(wo); err != nil {
+		return err
+	}
+	m := &streamed{s: s, store: s.store, cache: cache}
+	if lots {
+		s.desk = lottery.New(entries{s.store})
+		m.desk = s.desk
+	}
+	s.mode = m
+	return nil
+}
+
+// fill sets up the sale. A store that lost its memory while the ledger kept rows
+// gets what the ledger says is left, before anything is sold.
+func (s *Stack) fill(ctx context.Context) error {
+	items := s.config.Stock.Items
+	free, err := unsold(ctx, s.db, items)
+	if err != nil {
+		return err
+	}
+	if sum(free) < sum(items) {
+		if _, err := s.store.Free(ctx); err == nil {
+			return nil // the sale runs on
+		} else if !errors.Is(err, stock.ErrNotOpen) {
+			return environment{err}
+		}
+		if sum(free) == 0 {
+			return errors.New("stock: the ledger holds a finished sale; choose another folder or database")
+		}
+	}
+	return s.store.Fill(ctx, free)
+}
+
+// openFront opens the gateways' side.
+func (s *Stack) openFront() error {
+	c := s.config
+	g := c.Gateway
+	var err error
+	life := c.Edge.ConfigLife
+	if !s.on("edge") {
+		life = 0
+	}
+	unixMs, origin := s.epoch()
+	s.admission, err = admission.New(admission.Options{Seed: draw.Seed(c.Seed), Off: !s.on("admission"),
+		Gate: c.Admission.Gate, Probability: c.Admission.Probability, Period: c.Admission.Period, Results: c.Admission.Results,
+		ClientLife: c.Edge.ClientLife, EdgeLife: life}, unixMs, origin)
+	if err != nil {
+		return err
+	}
+	o := gateway.Options{Clock: s.clock, Seed: draw.Seed(c.Seed), Capacity: g.Capacity, UnitTime: g.UnitTime, ServiceCV: g.ServiceCV,
+		Native: c.Native, Instances: g.Instances, Room: g.Room, NoRoom: !s.on("room"), Drop: policy.Drop{After: g.DropAfter},
+		NoDrop: !s.on("drop") || c.Mode == booking.ModeLossless, Lowest: s.lowest, Plain: !s.on("priority")}
+	if s.on("inflight") && g.InFlight > 0 {
+		o.Limiter = policy.StaticLimit(g.InFlight)
+	}
+	if s.on("ladder") {
+		o.Ladder = g.Ladder
+	}
+	if s.on("budget") {
+		o.Budget = policy.Budget{Ratio: g.RetryRatio, Cap: max(10, 10*g.RetryRatio*g.Capacity)}
+	}
+	s.station = gateway.New(o)
+	check := policy.ClosedCheck{OpenAt: c.OpenAt, CloseAt: c.CloseAt, Life: c.Stock.ClosedLife}
+	var source gateway.Source
+	switch {
+	case !s.on("closed"):
+		check.CloseAt = 0 // "preorder from the opening on"
+	case c.Mode == booking.ModeLottery: // entries take no stock
+	case s.direct():
+		source = rows{s.db, sum(c.Stock.Items)}
+	default:
+		source = s.store
+	}
+	for i := range g.Instances {
+		s.instances = append(s.instances, gateway.NewInstance(i, check, source))
+	}
+	s.catalogues = catalogues(c)
+	if s.on("edge") {
+		s.edge = edge.New(edge.Options{Clock: s.clock, Origin: misses{s}, KeyOnQuery: c.Edge.KeyOnQuery, StaleFor: 10 * max(c.Edge.ConfigLife, c.Edge.CatalogueLife)})
+	}
+	return nil
+}
+
+// direct reports whether submits are booked synchronously in the database.
+func (s *Stack) direct() bool { return s.config.direct() }
+
+// on reports whether a layer is switched on.
+func (s *Stack) on(layer string) bool { return !s.config.Off[layer] }
+
+// run is the offset of the run at a moment of the process clock.
+func (s *Stack) run(now time.Duration) time.Duration { return now - time.Duration(s.shift.Load()) }
+
+// epoch is the start of epoch 0 of the coin: offset 0 of the run, in whole
+// milliseconds of Unix time since the config says no less, and what is left over
+// as an offset.
+func (s *Stack) epoch() (unixMs int64, offset time.Duration) {
+	wall := clock.NewWall().Origin().UnixNano() - int64(s.run(s.clock.Now()))
+	unixMs = wall / 1e6
+	return unixMs, time.Duration(unixMs*1e6 - wall)
+}
+
+// start makes the given instant offset 0 of the run.
+func (s *Stack) start(unixNano int64) {
+	at := clock.WallFrom(time.Unix(0, unixNano))
+	s.shift.Store(int64(s.clock.Now() - at.Now()))
+	unixMs := unixNano / 1e6
+	s.admission.Rebase(unixMs, time.Duration(unixMs*1e6-unixNano))
+	if s.edge != nil {
+		s.edge.Purge() // of configs with the old epoch
+	}
+	s.watch.clear()
+}
+
+// secret keys the tickets of a test run by its seed; seed 0 leaves them to chance.
+func secret(seed uint64) []byte {
+	if seed == 0 {
+		return nil
+	}
+	var b []byte
+	for i := range uint32(4) {
+		b = binary.BigEndian.AppendUint64(b, draw.Seed(seed).U64(booking.DrawTicket, 0, i))
+	}
+	return b
+}
+
+// failed notes a failure of a store that a request met.
+func (s *Stack) failed(err error) {
+	s.errors.Add(1)
+	text := err.Error()
+	s.lastError.Store(&text)
+}
+
+// Ready tells where the backend serves.
+func (s *Stack) Ready() Ready { return s.ready }
+
+// Close stops accepting, finishes the requests in flight, writes what is queued
+// and closes the stores. When ctx ends first it gives up waiting and says how
+// much was left behind. Calling it again returns the first call's error.
+func (s *Stack) Close(ctx context.Context) error {
+	s.closeOnce.Do(func() { s.closeError = s.close(ctx) })
+	return s.closeError
+}
+
+func (s *Stack) close(ctx context.Context) error {
+	s.accepting.Store(false)
+	var failed error
+	if err := s.visitor.Shutdown(ctx); err != nil {
+		failed = errors.New("stopping: requests were still in flight and were cut off")
+		s.abandon()
+		_ = s.visitor.Close() // there is no gentler way left
+	}
+	s.faults.end()
+	if s.store != nil {
+		_ = s.store.Close() // never fails
+	}
+	if s.writer != nil {
+		if err := s.writer.Drain(ctx); err != nil && failed == nil {
+			failed = fmt.Errorf("stopping: the queue was not emptied: %w; what is left stays in Redis", err)
+		}
+	}
+	if err := s.admin.Shutdown(ctx); err != nil {
+		_ = s.admin.Close() // as above
+	}
+	s.abandon()
+	s.serving.Wait()
+	s.shut()
+	return failed
+}
+
+// shut closes what has no more users.
+func (s *Stack) shut() {
+	if s.watch != nil {
+		s.watch.stop()
+	}
+	if s.edge != nil {
+		s.edge.Close()
+	}
+	if s.writer != nil {
+		_ = s.writer.Close() // what it had in hand stays in the queue
+	}
+	if s.lossless != nil {
+		_ = s.lossless.Close() // never fails
+	}
+	if s.stores != nil {
+		s.stores.close()
+	}
+}
