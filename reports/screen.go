@@ -93,8 +93,12 @@ func (s Summary) refused() []string {
 
 func (s Summary) fairness() []string {
 	parts := []string{"first 10 % of pressers " + s.FirstTenth.Text(Share) + " of all"}
-	for _, g := range s.Groups {
-		parts = append(parts, short(g.Name, 16)+" "+g.Share.Text(Share)+" of its pressers")
+	for i, g := range s.Groups {
+		text := short(g.Name, 16) + " " + g.Share.Text(Share)
+		if i == 0 {
+			text = "of each group's pressers: " + text
+		}
+		parts = append(parts, text)
 	}
 	return parts
 }
