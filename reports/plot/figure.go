@@ -73,6 +73,9 @@ const (
 )
 
 func newRun(rec *record.Record) *run {
+	if rec == nil {
+		rec = record.New(record.Header{})
+	}
 	h := &rec.Header
 	r := &run{rec: rec, k: timeScale(h), from: h.From.Seconds(), unit: 1, keys: rec.Keys()}
 	if !h.Partial {
@@ -155,16 +158,12 @@ func (r *run) counter(name string) []float64 {
 }
 
 // clockOf is the clock by which a span is counted: Response where it has any.
-func clockOf(keys []record.Key, span string) record.Clock {
+func clockOf(rec *record.Record, span string) record.Clock {
 	var c record.Clock
-	for _, k := range keys {
-		if k.Span != span {
-			continue
+	for k := range rec.Hists {
+		if k.Span == span && (c == 0 || k.Clock < c) && k.Clock > 0 {
+			c = k.Clock
 		}
-		if k.Clock == record.Response {
-			return record.Response
-		}
-		c = k.Clock
 	}
 	return c
 }

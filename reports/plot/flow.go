@@ -23,7 +23,7 @@ func causes() (out []booking.Outcome) {
 func (r *run) once(match func(record.Key) bool) func(record.Key) bool {
 	clocks := map[string]record.Clock{}
 	for _, s := range booking.Steps() {
-		clocks[s] = clockOf(r.keys, s)
+		clocks[s] = clockOf(r.rec, s)
 	}
 	return func(k record.Key) bool { return k.Clock == clocks[k.Span] && k.Clock != 0 && match(k) }
 }
@@ -67,6 +67,7 @@ func (p *panel) curves(xs []float64, cs []curve) {
 func Flow(rec *record.Record) (Figure, error) {
 	const id = "flow"
 	r := newRun(rec)
+	rec = r.rec
 	xs := r.middles()
 
 	people := r.over("People and their requests", 110)
@@ -135,6 +136,7 @@ func Flow(rec *record.Record) (Figure, error) {
 func Amplification(rec *record.Record) (Figure, error) {
 	const id = "amplification"
 	r := newRun(rec)
+	rec = r.rec
 	all, first := r.counter(record.CountRequests), r.counter(record.CountFirstTries)
 	if all == nil || first == nil {
 		return Figure{}, noData(id, "no requests were counted")

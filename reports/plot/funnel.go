@@ -75,6 +75,7 @@ var stageWords = map[string]string{
 // Funnel draws how far visits came, how they ended, and each group's chance.
 func Funnel(rec *record.Record) (Figure, error) {
 	const id = "funnel"
+	rec = newRun(rec).rec
 	var people, bots []uint64
 	for _, s := range record.Stages() {
 		people = append(people, rec.Stage(s, false))

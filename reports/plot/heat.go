@@ -21,8 +21,8 @@ var heatTopics = []struct {
 	id, title string
 	metrics   []string
 }{
-	{"heat-people", "what people feel", []string{"sold-out.at", "wait.p50", "refusals", "gave-up.gate", "first-tenth"}},
-	{"heat-system", "what the system bears", []string{"gateway.load", "submit.p99", "depth-at-risk", "amplification", "confirmed.share"}},
+	{"heat-people", "what people feel", []string{"sold-out.at", "refusals", "wait.p50", "wait.p99", "gave-up.gate", "first-tenth"}},
+	{"heat-system", "what the system bears", []string{"gateway.load", "depth-at-risk", "submit.p99", "status.p99", "amplification", "confirmed.share"}},
 }
 
 // Heat draws two keys of a sweep against each other, a map per metric, the sets

@@ -99,6 +99,7 @@ func bandKeys() []key {
 func Response(rec *record.Record) (Figure, error) {
 	const id = "response"
 	r := newRun(rec)
+	rec = r.rec
 	var ps []*panel
 	var all [][]float64
 	for _, fam := range families() {
@@ -158,6 +159,7 @@ func ecdf(h *record.Hist, k float64) (xs, ys []float64) {
 func Confirmation(rec *record.Record) (Figure, error) {
 	const id = "confirmation"
 	r := newRun(rec)
+	rec = r.rec
 	wait := &panel{title: "Time to a confirmed booking", height: 190}
 	wait.x.label, wait.y.label = "scenario time, logarithmic", "confirmed within (%)"
 	wait.y.linear(0, 100, 0, number)
@@ -184,7 +186,7 @@ func Confirmation(rec *record.Record) (Figure, error) {
 		wait.keys = append(wait.keys, key{label: fmt.Sprintf("%s (%s)", clean(g, 24), short(float64(h.Count()))), color: c, dash: dash})
 		wait.draw = append(wait.draw, func(f *frame) { f.line(xs, ys, c, 1.6, dash) })
 	}
-	written := rec.Merged(record.Select{Span: record.SpanLedger, Clock: clockOf(r.keys, record.SpanLedger), Outcomes: []string{confirmed}})
+	written := rec.Merged(record.Select{Span: record.SpanLedger, Clock: clockOf(r.rec, record.SpanLedger), Outcomes: []string{confirmed}})
 	if written.Count() > 0 {
 		note(written)
 		xs, ys := ecdf(written, r.k)
@@ -259,7 +261,8 @@ func wilson(k, n uint64) (lo, hi float64) {
 func Lateness(rec *record.Record) (Figure, error) {
 	const id = "lateness"
 	r := newRun(rec)
-	clock := clockOf(r.keys, record.SpanLateness)
+	rec = r.rec
+	clock := clockOf(r.rec, record.SpanLateness)
 	match := func(k record.Key) bool { return k.Span == record.SpanLateness && k.Clock == clock }
 	hs := r.hists(match)
 	all := &record.Hist{}

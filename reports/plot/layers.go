@@ -13,6 +13,7 @@ import (
 func Queue(rec *record.Record) (Figure, error) {
 	const id = "queue"
 	r := newRun(rec)
+	rec = r.rec
 	var ps []*panel
 	if xs, ys := r.sample(record.SampleQueueDepth, 1); xs != nil {
 		p := r.over("Entries waiting", 120)
@@ -76,6 +77,7 @@ func (p *panel) area(xs, ys []float64, c paint, label string) {
 func Layers(rec *record.Record) (Figure, error) {
 	const id = "layers"
 	r := newRun(rec)
+	rec = r.rec
 	var ps []*panel
 	if xs, ys := r.sample(record.SampleGatewayLoad, 1); xs != nil {
 		p := r.over("Work offered to the gateways ÷ their capacity", 120)

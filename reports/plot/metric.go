@@ -41,7 +41,7 @@ func Metrics() []Metric {
 		quantile("booking.p99", "First press to confirmed, p99", "s", 1, record.SpanBooking, waited, 0.99, "booking.p90"),
 		{Name: "refusals", Label: "Busy or shed answers per booking", Unit: "×", Of: refusalsPerBooking},
 		{Name: "gave-up.gate", Label: "Gave up at the gate, of form visits", Unit: "%", Of: gaveUpAtGate},
-		{Name: "gave-up", Label: "Gave up, of visits that tried to book", Unit: "%", Of: gaveUp},
+		{Name: "gave-up", Label: "Gave up, of visits that tried", Unit: "%", Of: gaveUp},
 		{Name: "gateway.load", Label: "Peak load of the gateways", Unit: "×", Of: peakLoad},
 		quantile("submit.p50", "Accepted submit, p50", "ms", 1e3, booking.StepSubmit.String(), yes, 0.5, ""),
 		quantile("submit.p90", "Accepted submit, p90", "ms", 1e3, booking.StepSubmit.String(), yes, 0.9, "submit.p50"),
@@ -72,7 +72,7 @@ var sweepNames = []string{"sold-out.at", "wait.p50", "wait.p99", "refusals", "ga
 
 func quantile(name, label, unit string, scale float64, span string, outcomes []string, q float64, coarser string) Metric {
 	return Metric{Name: name, Label: label, Unit: unit, Coarser: coarser, Of: func(rec *record.Record) (float64, bool) {
-		h := rec.Merged(record.Select{Span: span, Clock: clockOf(rec.Keys(), span), Outcomes: outcomes})
+		h := rec.Merged(record.Select{Span: span, Clock: clockOf(rec, span), Outcomes: outcomes})
 		if h.Count() == 0 || !record.Carries(q, h.Count()) {
 			return 0, false
 		}
@@ -109,19 +109,21 @@ func percent(num, den float64) (float64, bool) {
 
 // answers counts the requests of all steps that ended in one of the outcomes; with
 // none named, all.
-func answers(rec *record.Record, outcomes ...booking.Outcome) (n float64) {
+func answers(rec *record.Record, outcomes ...booking.Outcome) float64 {
+	clocks := map[string]record.Clock{}
 	for _, s := range booking.Steps() {
-		names := make([]string, len(outcomes))
-		for i, o := range outcomes {
-			names[i] = o.String()
-		}
-		clock := clockOf(rec.Keys(), s)
-		if clock == 0 {
+		clocks[s] = clockOf(rec, s)
+	}
+	var n uint64
+	for k, h := range rec.Hists {
+		if c := clocks[k.Span]; c == 0 || k.Clock != c {
 			continue
 		}
-		n += float64(rec.Merged(record.Select{Span: s, Clock: clock, Outcomes: names}).Count())
+		if len(outcomes) == 0 || slices.ContainsFunc(outcomes, func(o booking.Outcome) bool { return o.String() == k.Outcome }) {
+			n += h.Count()
+		}
 	}
-	return n
+	return float64(n)
 }
 
 func refusalsPerBooking(rec *record.Record) (float64, bool) {

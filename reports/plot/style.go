@@ -32,8 +32,10 @@ const (
 	rowGap     = vg.Length(12)
 	panelTall  = vg.Length(150)
 	panelLow   = vg.Length(92)
-	dpi        = 192
 )
+
+// dpi of the PNG; tests that only want to know that nothing breaks lower it.
+var dpi = 192
 
 func rgb(v uint32) color.NRGBA {
 	return color.NRGBA{uint8(v >> 16), uint8(v >> 8), uint8(v), 255}
@@ -513,11 +515,12 @@ const (
 
 // fit cuts a text to a width.
 func fit(s string, size vg.Length, bold bool, width vg.Length) string {
-	for n := len([]rune(s)); widthOf(s, size, bold) > width && n > 2; {
-		n--
-		s = clean(strings.TrimSuffix(s, "…"), n)
+	cut := s
+	for rs := []rune(s); len(rs) > 1 && widthOf(cut, size, bold) > width; {
+		rs = rs[:len(rs)-1]
+		cut = strings.TrimRight(string(rs), " (,") + "…"
 	}
-	return s
+	return cut
 }
 
 // flow places the legend behind the title, in as many lines as it takes.
@@ -776,6 +779,9 @@ func (s *sheet) layout() (areas []vg.Rectangle, height vg.Length) {
 	wide := inner / vg.Length(cols)
 
 	_, _, legend := s.legend()
+	if legend > 0 {
+		legend += 8
+	}
 	y := margin + 34 + legend // from the top
 	areas = make([]vg.Rectangle, len(s.panels))
 	for r := 0; r*cols < len(s.panels); r++ {
@@ -822,7 +828,8 @@ func (s *sheet) figure() (Figure, error) {
 	s.title, s.sub = clean(s.title, 90), clean(s.sub, 150)
 	areas, height := s.layout()
 	svg := vgsvg.NewWith(vgsvg.UseWH(sheetWidth, height))
-	s.paint(draw.New(svg), areas)
+	measured := &textLengths{Canvas: svg}
+	s.paint(draw.New(measured), areas)
 	var raw bytes.Buffer
 	if _, err := svg.WriteTo(&raw); err != nil {
 		return Figure{}, fmt.Errorf("figure %s: svg: %w", s.id, err)
@@ -834,20 +841,45 @@ func (s *sheet) figure() (Figure, error) {
 	if err := enc.Encode(&pix, paletted(img.Image())); err != nil {
 		return Figure{}, fmt.Errorf("figure %s: png: %w", s.id, err)
 	}
-	return Figure{ID: s.id, Title: s.title, Caption: s.caption, SVG: tidySVG(raw.Bytes(), s.title), PNG: pix.Bytes()}, nil
+	return Figure{ID: s.id, Title: s.title, Caption: s.caption, SVG: tidySVG(raw.Bytes(), s.title, measured.widths), PNG: pix.Bytes()}, nil
+}
+
+// textLengths notes the width of every text in the order they are drawn.
+type textLengths struct {
+	*vgsvg.Canvas
+	widths []vg.Length
+}
+
+// FillString implements vg.Canvas.
+func (t *textLengths) FillString(face font.Face, p vg.Point, s string) {
+	t.widths = append(t.widths, face.Width(s))
+	t.Canvas.FillString(face, p, s)
 }
 
 // tidySVG drops the prologue, so that the SVG can stand inside a page, names it
-// for screen readers, and gives every text the stand-in fonts. Text content
-// cannot hold the pattern: its quotes are escaped.
-func tidySVG(raw []byte, title string) []byte {
+// for screen readers, and gives every text its stand-in fonts and its measured
+// length. Text content can hold none of the patterns: its "<" and quotes are escaped.
+func tidySVG(raw []byte, title string, widths []vg.Length) []byte {
 	if i := bytes.Index(raw, []byte("<svg ")); i > 0 {
 		raw = raw[i:]
 	}
-	raw = bytes.ReplaceAll(raw, []byte(`style="font-family:Liberation Sans;font-variant:none;`),
-		[]byte(`style="font-family:'Liberation Sans',Arimo,Arial,Helvetica,sans-serif;`))
-	head := fmt.Sprintf("<svg role=\"img\" aria-label=\"%s\" ", escape(title))
-	return append([]byte(head), raw[len("<svg "):]...)
+	for _, variant := range []string{"none", "normal"} {
+		raw = bytes.ReplaceAll(raw, []byte(`style="font-family:Liberation Sans;font-variant:`+variant+`;`),
+			[]byte(`style="font-family:'Liberation Sans',Arimo,Arial,Helvetica,sans-serif;`))
+	}
+	var out bytes.Buffer
+	fmt.Fprintf(&out, `<svg role="img" aria-label="%s" `, escape(title))
+	parts := bytes.Split(raw[len("<svg "):], []byte("<text "))
+	for i, part := range parts {
+		if i > 0 {
+			out.WriteString("<text ")
+			if i <= len(widths) && widths[i-1] > 0 {
+				fmt.Fprintf(&out, `textLength="%.4g" lengthAdjust="spacingAndGlyphs" `, widths[i-1].Points())
+			}
+		}
+		out.Write(part)
+	}
+	return out.Bytes()
 }
 
 func escape(s string) string {

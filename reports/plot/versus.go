@@ -17,6 +17,7 @@ import (
 func Versus(a, b *record.Record) (Figure, error) {
 	const id = "versus"
 	rs := [2]*run{newRun(a), newRun(b)}
+	a, b = rs[0].rec, rs[1].rec
 	var rows [4][2]*panel
 	var lats, rates, waits, books [][]float64
 	backend := []string{booking.StepStatus.String(), booking.StepCheck.String(), booking.StepSubmit.String(), booking.StepPoll.String()}
