@@ -1,0 +1,124 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"spillway/internal/booking"
+	"spillway/reference/ledger"
+	"spillway/reference/ledger/ledgertest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func openSQLite(t testing.TB) *ledger.DB {
+	t.Helper()
+	db, _ := openFile(t)
+	return db
+}
+
+// openFile opens a database of its own in a folder that is removed at the end.
+func openFile(t testing.TB) (*ledger.DB, string) {
+	t.Helper()
+	dir, err := os.MkdirTemp(t.TempDir(), "odd name?#%")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "sqlite:" + filepath.Join(dir, "led ger.db")
+	db, err := ledger.Open(context.Background(), url, ledger.DBOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db, url
+}
+
+func TestConformanceOnSQLite(t *testing.T) { ledgertest.Run(t, openSQLite) }
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text")
+	if err := os.WriteFile(text, []byte(strings.Repeat("not a database ", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for url, want := range map[string]error{
+		"":                             ledger.ErrDatabase,
+		"sqlite:":                      ledger.ErrDatabase,
+		"postgres://localhost/x":       ledger.ErrDatabase,
+		"mysql:x":                      ledger.ErrDatabase,
+		"sqlite:a\x00b":                ledger.ErrDatabase,
+		"sqlite:" + dir + "/none/x.db": nil,
+		"sqlite:" + text:               nil,
+		"sqlite:" + dir:                nil,
+	} {
+		db, err := ledger.Open(context.Background(), url, ledger.DBOptions{})
+		if err == nil {
+			_ = db.Close()
+			t.Errorf("%q: opened", url)
+			continue
+		}
+		if want != nil && !errors.Is(err, want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+	if _, err := ledger.OpenReadOnly(context.Background(), "sqlite:"+dir+"/none.db", ledger.DBOptions{}); err == nil {
+		t.Error("opened a database that does not exist for reading")
+	}
+	if _, err := os.Stat(dir + "/none.db"); err == nil {
+		t.Error("opening for reading made a file")
+	}
+}
+
+// Another process may read while this one writes, and after it has closed.
+func TestReadOnlyBeside(t *testing.T) {
+	db, url := openFile(t)
+	ctx := context.Background()
+	look := func(want int64) {
+		t.Helper()
+		ro, err := ledger.OpenReadOnly(ctx, url, ledger.DBOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ro.Close()
+		if n, err := ro.Rows(ctx); err != nil || n != want {
+			t.Fatalf("%d rows, %v; want %d", n, err, want)
+		}
+		if _, err := ro.WriteBatch(ctx, []ledger.Row{ledgertest.Row(9, 9, 9)}); err == nil {
+			t.Fatal("wrote through a read-only database")
+		}
+	}
+	look(0)
+	if _, err := db.WriteBatch(ctx, []ledger.Row{ledgertest.Row(1, 1, 0)}); err != nil {
+		t.Fatal(err)
+	}
+	look(1)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	look(1)
+	again, err := ledger.Open(ctx, url, ledger.DBOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if r, err := again.Result(ctx, ledgertest.Row(1, 1, 0).Ticket); err != nil || r.Outcome != booking.Confirmed {
+		t.Fatalf("after a restart: %+v, %v", r, err)
+	}
+}
+
+func BenchmarkWrite(b *testing.B) {
+	for _, size := range []int{2, 50, 200, 500} {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
+			db := openSQLite(b)
+			b.ResetTimer()
+			ledgertest.Bench(b, db, size)
+		})
+	}
+}
