@@ -4,6 +4,7 @@ package ledgertest
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,7 +25,8 @@ type Open func(t testing.TB) *ledger.DB
 // Row is the n-th ticket, of a user, for an item.
 func Row(n, user, item int) ledger.Row {
 	r := ledger.Row{Accepted: booking.Accepted{User: booking.UserID(user), Item: item, At: time.Duration(n) * time.Millisecond}}
-	r.Ticket[0], r.Ticket[14], r.Ticket[15] = 1, byte(n>>8), byte(n)
+	r.Ticket[0] = 1
+	binary.BigEndian.PutUint32(r.Ticket[12:], uint32(n))
 	r.Written = r.At + time.Second
 	return r
 }
