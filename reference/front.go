@@ -216,12 +216,13 @@ func (s *Stack) submit(w http.ResponseWriter, r *http.Request, entry bool) {
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(instant(bodyTimeout)) // a recorder in a test has none
 	body, err := readBody(r.Body)
-	_ = control.SetReadDeadline(time.Time{})
 	if err != nil {
-		w.Header().Set("Connection", "close") // the rest of the body is not worth reading
+		// The rest of the body is not worth waiting for: the deadline stays.
+		w.Header().Set("Connection", "close")
 		invalid(err.Error())
 		return
 	}
+	_ = control.SetReadDeadline(time.Time{})
 	in, err := decodeSubmit(body, len(s.config.Stock.Items))
 	if err != nil {
 		invalid(err.Error())

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -108,6 +109,14 @@ func (st *stores) openRedis(ctx context.Context, c Config) error {
 	return nil
 }
 
+// noLog keeps go-redis from writing to standard error: what goes wrong comes back
+// as an error and is counted.
+type noLog struct{}
+
+func (noLog) Printf(context.Context, string, ...any) {}
+
+var quiet sync.Once
+
 // dialRedis connects to a Redis by URL. A repeated submit is for the visitor to
 // decide, so nothing is retried.
 func dialRedis(ctx context.Context, url string, hook redis.Hook) (*redis.Client, error) {
@@ -118,6 +127,8 @@ func dialRedis(ctx context.Context, url string, hook redis.Hook) (*redis.Client,
 	o.MaxRetries = -1
 	o.ContextTimeoutEnabled = true
 	o.DisableIdentity = true
+	o.DialerRetries = 1
+	quiet.Do(func() { redis.SetLogger(noLog{}) })
 	c := redis.NewClient(o)
 	if hook != nil {
 		c.AddHook(hook)
