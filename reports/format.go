@@ -89,11 +89,13 @@ func duration(s float64) string {
 	switch a := math.Abs(s); {
 	case a == 0:
 		return "0 s"
+	case a < 1e-6:
+		return figures(s*1e9) + " ns"
 	case a < 1e-3:
 		return figures(s*1e6) + " µs"
 	case a < 0.9995:
 		return figures(s*1e3) + " ms"
-	case a < 600:
+	case a < 600, a >= 1e8: // beyond three years nobody reads hours
 		return figures(s) + " s"
 	}
 	return time.Duration(s * 1e9).Round(time.Second).String()
@@ -127,6 +129,9 @@ func figures(v float64) string {
 }
 
 func count(v float64) string {
+	if math.Abs(v) >= 1e15 {
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	}
 	s := strconv.FormatFloat(math.Abs(v), 'f', 0, 64)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
@@ -139,7 +144,7 @@ func count(v float64) string {
 
 // Thinning writes a scale as "1:100"; 1 is "1:1".
 func Thinning(people float64) string {
-	if people <= 0 || math.IsNaN(people) {
+	if !(people > 1e-12) { // nobody thins a billion people to nothing
 		return "1:?"
 	}
 	return "1:" + strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(1/people, 'f', 2, 64), "0"), ".")

@@ -26,8 +26,10 @@ func Measures() []Measure {
 		{"sold_out_s", "sold out at", Moment, SoldOut},
 		{"last_confirmed_s", "last confirmed at", Moment, LastConfirmed},
 		{"wait_p50_s", "wait for confirmation, p50", Seconds, wait(0.5)},
+		{"wait_p95_s", "wait for confirmation, p95", Seconds, wait(0.95)},
 		{"wait_p99_s", "wait for confirmation, p99", Seconds, wait(0.99)},
-		{"submit_p99_s", "accepted submit, p99", Seconds, submitP99},
+		{"submit_p95_s", "accepted submit, p95", Seconds, accepted(0.95)},
+		{"submit_p99_s", "accepted submit, p99", Seconds, accepted(0.99)},
 		{"refused_per_booking", "refusals (busy, shed) per booking", Factor, RefusedPerBooking},
 		{"timeouts", "timeouts, of requests", Share, Timeouts},
 		{"gave_up", "gave up, of visits to book", Share, GaveUp},
@@ -173,8 +175,10 @@ func wait(q float64) func(*record.Record) Value {
 	}
 }
 
-func submitP99(r *record.Record) Value {
-	return Quantile(r, Response(r, "submit", []string{booking.Queued.String(), booking.Confirmed.String()}, nil), 0.99)
+func accepted(q float64) func(*record.Record) Value {
+	return func(r *record.Record) Value {
+		return Quantile(r, Response(r, "submit", []string{booking.Queued.String(), booking.Confirmed.String()}, nil), q)
+	}
 }
 
 // Response merges the response times of a span: of people, save for the ledger,

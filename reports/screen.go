@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -36,7 +37,7 @@ func (s Summary) Text() string {
 	flow("refused", s.refused(), " · ", 2)
 	flow("sale", []string{fmt.Sprintf("%s of %s in stock confirmed (%s)", n(s.Confirmed.N), s.Stock.Text(Count), s.Confirmed.Share.Text(Share)),
 		"sold out " + when(s.SoldOut), "last confirmed " + when(s.LastRow),
-		fmt.Sprintf("wait p50 %s, p99 %s", s.Wait.P50.Text(Seconds), s.Wait.P99.Text(Seconds))}, " · ", 2)
+		fmt.Sprintf("wait p50 %s, p95 %s, p99 %s", s.Wait.P50.Text(Seconds), s.Wait.P95.Text(Seconds), s.Wait.P99.Text(Seconds))}, " · ", 2)
 	flow("peaks", []string{fmt.Sprintf("queue %s entries, oldest %s", s.QueueDepth.Text(Count), s.QueueAge.Text(Seconds)),
 		"gateway load " + s.GatewayLoad.Text(Factor), "database backlog " + s.Backlog.Text(Seconds),
 		s.Amplified.Text(Factor) + " requests per first try"}, " · ", 2)
@@ -110,7 +111,7 @@ func flowed(head string, items []string, sep string, most int) (out []string) {
 	fresh := true
 	for _, it := range items {
 		if !fresh && utf8.RuneCountInString(line)+utf8.RuneCountInString(sep+it) > screenColumns {
-			out = append(out, line)
+			out = append(out, short(line, screenColumns))
 			line, fresh = strings.Repeat(" ", indent), true
 		}
 		if !fresh {
@@ -131,7 +132,7 @@ func wrap(text string, columns, most int) (out []string) {
 	line := ""
 	for _, word := range strings.Fields(oneLine(text)) {
 		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
-			out = append(out, line)
+			out = append(out, short(line, columns))
 			line = ""
 		}
 		if line != "" {
@@ -152,7 +153,7 @@ func wrap(text string, columns, most int) (out []string) {
 // with most samples; rows <= 0 means all.
 func (s Summary) SpanTable(rows int, windows ...string) Table {
 	t := Table{Columns: []string{"response from due moment", "n", "p50", "p95", "p99", "max"}}
-	shown := func(name string) bool { return len(windows) == 0 || contains(windows, name) }
+	shown := func(name string) bool { return len(windows) == 0 || slices.Contains(windows, name) }
 	least := uint64(0)
 	if rows > 0 && len(s.Spans) > rows {
 		least = nth(s.Spans, rows)
@@ -185,14 +186,8 @@ func nth(spans []Span, n int) uint64 {
 	for _, s := range spans {
 		sizes = append(sizes, s.All.N)
 	}
-	for i := range sizes { // a few dozen at the most
-		for j := i + 1; j < len(sizes); j++ {
-			if sizes[j] > sizes[i] {
-				sizes[i], sizes[j] = sizes[j], sizes[i]
-			}
-		}
-	}
-	return sizes[n-1]
+	slices.Sort(sizes)
+	return sizes[len(sizes)-n]
 }
 
 func cells(t Timing) []string {

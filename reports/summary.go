@@ -114,7 +114,7 @@ func Summarize(r *record.Record) Summary {
 		Amplified: Amplification(r), FirstTenth: FirstTenth(r), Dead: maxSample(r, record.SampleDead),
 		Events: events(r), Funnel: funnel(r), Refusals: refusals(r), Spans: spans(r), Groups: groups(r),
 		Warnings: warnings(h), CannotShow: cannotShow(h), Reason: reason(r)}
-	if v, ok := h.Capacity["stock.reservations"]; ok {
+	if v := h.Capacity["stock.reservations"]; v > 0 {
 		s.Stock = Got(v)
 	}
 	s.RateS, s.PeakS = rates(r)
@@ -142,8 +142,10 @@ func confirmed(r *record.Record) Number {
 
 func scaled(r *record.Record, name string) Value {
 	v := maxSample(r, name)
-	v.V *= r.Header.TimeScale
-	return v
+	if !v.OK {
+		return v
+	}
+	return Got(v.V * r.Header.TimeScale)
 }
 
 // timing takes a histogram of run time; k makes it full size.

@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"spillway/internal/record"
@@ -69,6 +70,7 @@ func (s Summary) OutcomeTable() Table {
 		{"sold out", when(s.SoldOut)},
 		{"last confirmed", when(s.LastRow)},
 		{"wait for confirmation, p50", known(s.Wait.P50, s.Wait.N)},
+		{"wait for confirmation, p95", known(s.Wait.P95, s.Wait.N)},
 		{"wait for confirmation, p99", known(s.Wait.P99, s.Wait.N)},
 		{"peak depth of the queue", s.QueueDepth.Text(Count)},
 		{"oldest entry in the queue", s.QueueAge.Text(Seconds)},
@@ -163,9 +165,10 @@ type Point struct {
 
 // Stat is a measure over the seeds of a point.
 type Stat struct {
-	N         int   `json:"n"` // seeds that have the measure
-	Mean      Value `json:"mean"`
-	Low, High Value // extremes over the seeds
+	N    int   `json:"n"` // seeds that have the measure
+	Mean Value `json:"mean"`
+	Low  Value `json:"low"` // extremes over the seeds
+	High Value `json:"high"`
 }
 
 // Over takes a measure over several records; those that lack it are left out.
@@ -195,20 +198,28 @@ func (m Measure) Over(runs []*record.Record) Stat {
 
 // Sweep is a table of points, one a row: the settings, then each measure as the
 // mean over its seeds with the extremes behind it where there are several.
+// Measures that no point has are left out.
 func Sweep(points []Point) Table {
 	t := Table{Title: "Sweep"}
 	var keys []string
 	for _, p := range points {
 		for _, s := range p.Settings {
-			if !contains(keys, s.Key) {
+			if !slices.Contains(keys, s.Key) {
 				keys = append(keys, s.Key)
 			}
 		}
 	}
 	t.Columns = append(t.Columns, keys...)
 	t.Columns = append(t.Columns, "seeds")
+	var use []Measure
 	for _, m := range Measures() {
-		t.Columns = append(t.Columns, m.Label)
+		for _, p := range points {
+			if s := m.Over(p.Records); s.N > 0 || s.Mean.Unsure {
+				use = append(use, m)
+				t.Columns = append(t.Columns, m.Label)
+				break
+			}
+		}
 	}
 	several := false
 	for _, p := range points {
@@ -217,7 +228,7 @@ func Sweep(points []Point) Table {
 			row = append(row, setting(p.Settings, k))
 		}
 		row = append(row, fmt.Sprint(len(p.Records)))
-		for _, m := range Measures() {
+		for _, m := range use {
 			s := m.Over(p.Records)
 			several = several || s.N > 1
 			row = append(row, over(m, s))
@@ -236,15 +247,6 @@ func over(m Measure, s Stat) string {
 		text += " [" + show(m, s.Low) + " … " + show(m, s.High) + "]"
 	}
 	return text
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 func setting(list []record.Setting, key string) string {

@@ -188,6 +188,10 @@ func judge(r *record.Record, o record.Objective) Line {
 	if !l.Measured.OK {
 		return l
 	}
+	beyond := l.Why != "" // the true value lies beyond the measured one
+	if beyond {
+		l.Shown = "later than " + l.Shown
+	}
 	switch {
 	case o.Kind == record.KindInvariant && o.Holds(l.Measured.V):
 		l.Status = Held
@@ -196,7 +200,7 @@ func judge(r *record.Record, o record.Objective) Line {
 	case o.Kind != record.KindLateness && math.Abs(r.Header.Margin) < sigmas:
 		l.Status = TooClose
 		l.Why = fmt.Sprintf("the tipping line is %.1f σ away, a verdict needs %d", math.Abs(r.Header.Margin), sigmas)
-	case o.Holds(l.Measured.V):
+	case beyond && (o.Op == ">" || o.Op == ">="), !beyond && o.Holds(l.Measured.V):
 		l.Status = Held
 	default:
 		l.Status = Missed
@@ -229,7 +233,7 @@ func measure(r *record.Record, o *record.Objective) (v reports.Value, samples ui
 	case record.KindAmplification:
 		v = reports.Amplification(r)
 	case record.KindSoldOut:
-		v, why = reports.SoldOut(r), "the stock was not sold out within the run"
+		return soldOut(r, o)
 	case record.KindQueueDepth:
 		v = reports.QueueDepth(r)
 	case record.KindGatewayLoad:
@@ -251,6 +255,23 @@ func measure(r *record.Record, o *record.Objective) (v reports.Value, samples ui
 		why = ""
 	}
 	return v, 0, why
+}
+
+// soldOut is the moment of the last reservation. A run that ended with stock left
+// tells that much: the moment lies beyond its end.
+func soldOut(r *record.Record, o *record.Objective) (reports.Value, uint64, string) {
+	if v := reports.SoldOut(r); v.OK {
+		return v, 0, ""
+	}
+	free := r.Samples[record.SampleStockFree]
+	if len(free) == 0 || !(free[len(free)-1].Value > 0) {
+		return reports.Value{}, 0, "this run does not measure it"
+	}
+	last := r.Header.ScenarioTime(free[len(free)-1].At).Seconds()
+	if last < o.Value || o.Op == "==" || o.Op == "!=" {
+		return reports.Value{}, 0, fmt.Sprintf("stock was left when the run ended, %.0f s after the opening", last)
+	}
+	return reports.Got(last), 0, "stock was left when the run ended: not sold out by then"
 }
 
 func span(r *record.Record, o *record.Objective) (reports.Value, uint64, string) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -75,6 +74,7 @@ type view struct {
 	S        reports.Summary
 	V        gate.Verdict
 	Answer   []string
+	Beside   []string
 	Tiles    []tile
 	Sections []section
 	Compare  *reports.Table
@@ -90,7 +90,7 @@ func Write(w io.Writer, p Page) error {
 		return fmt.Errorf("page: no record to report on")
 	}
 	v := view{Page: p, Header: &p.Record.Header, S: reports.Summarize(p.Record), V: gate.Judge(p.Record)}
-	v.Answer = answer(v.S, p)
+	v.Answer, v.Beside = answer(v.S), beside(p)
 	v.Tiles = tiles(v.S)
 	v.Verdict = v.V.Table()
 	for _, f := range p.Figures {
@@ -120,7 +120,7 @@ func Write(w io.Writer, p Page) error {
 }
 
 // answer is what the run says, in sentences made of its numbers.
-func answer(s reports.Summary, p Page) (out []string) {
+func answer(s reports.Summary) (out []string) {
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	if s.Reason != "" {
 		add("The run collapsed by %s", s.Reason)
@@ -148,16 +148,21 @@ func answer(s reports.Summary, p Page) (out []string) {
 	if s.GaveUp.Share.OK {
 		add("Of the visits that tried to book, %s gave up.", s.GaveUp.Share.Text(reports.Share))
 	}
+	return out
+}
+
+// beside says what became of the runs set beside the main one.
+func beside(p Page) (out []string) {
 	for _, o := range p.Others {
 		if why := reports.Summarize(o.Record).Reason; why != "" {
 			name := o.Name
 			if name == "" {
 				name = o.Record.Header.Scenario
 			}
-			add("The run beside it, %s, collapsed by %s", name, why)
+			out = append(out, fmt.Sprintf("The run beside it, %s, collapsed by %s", name, why))
 		}
 	}
-	return slices.Clip(out)
+	return out
 }
 
 func tiles(s reports.Summary) []tile {
