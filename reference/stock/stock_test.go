@@ -27,7 +27,7 @@ func openMini(t testing.TB) redis.UniversalClient {
 
 func startMini(t testing.TB) (*miniredis.Miniredis, *redis.Client) {
 	m := miniredis.RunT(t)
-	c := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, Protocol: 2})
+	c := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, DialerRetries: 1, Protocol: 2})
 	t.Cleanup(func() { _ = c.Close() })
 	return m, c
 }
