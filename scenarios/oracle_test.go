@@ -11,7 +11,8 @@ import (
 
 // oracle plays a run visit by visit: the real arrivals, users, config copies and
 // policy.Program against the plainest backend of mode queued: one station of
-// slots in virtual time, a bounded room, stock, a bounded queue, a writer. The
+// slots in virtual time, a bounded room, stock, a bounded queue, a writer; of
+// mode lossless, one database that serves first come, first served. The
 // prediction is held against it.
 type oracle struct {
 	sc    *Scaled
@@ -31,6 +32,7 @@ type oracle struct {
 	flagSold []bool
 	results  map[booking.VisitID]bool
 	fifo     []booking.VisitID
+	database time.Duration // when it is free, lossless mode
 
 	out outcome
 }
@@ -44,6 +46,8 @@ type outcome struct {
 	submits, statuses    int
 	configs, catalogues  int
 	confirmed            int
+	database             []float64 // its load, by second of the run
+	timeouts, late       int       // late: booked for people already told "timeout"
 }
 
 type event struct {
@@ -85,7 +89,7 @@ func play(sc *Scaled) outcome {
 		o.flags[i] = -time.Duration(i) * sc.Stock.ClosedLife / time.Duration(len(o.flags))
 	}
 	n := int(sc.Length/time.Second) + 1
-	o.out = outcome{soldOut: -1, lastWritten: -1, load: make([]float64, n), http: make([]float64, n), gateway: make([]float64, n)}
+	o.out = outcome{soldOut: -1, lastWritten: -1, load: make([]float64, n), http: make([]float64, n), gateway: make([]float64, n), database: make([]float64, n)}
 	for u := range o.users {
 		if at, ok := sc.ConfigCopy(booking.UserID(u)); ok {
 			o.users[u] = policy.User{HasConfig: true, ConfigAt: at, ConfigVersion: sc.RuntimeAt(at).Version}
@@ -175,6 +179,10 @@ func (o *oracle) send(now time.Duration, v *policy.Visitor, m policy.Move) {
 		o.out.statuses++
 	}
 	o.out.load[sec] += units / o.sc.PooledCapacity()
+	if o.sc.Mode == booking.ModeLossless {
+		o.lossless(now, v, m)
+		return
+	}
 	// The room: units that have not started yet.
 	waiting := 0.0
 	k := 0
@@ -249,4 +257,37 @@ func (o *oracle) submit(now time.Duration, v *policy.Visitor) booking.Outcome {
 		o.out.soldOut = o.scenario(now)
 	}
 	return booking.Queued
+}
+
+func (o *oracle) lossless(now time.Duration, v *policy.Visitor, m policy.Move) {
+	l := o.sc.Ledger
+	units := l.Read
+	if m.Step == booking.StepSubmit {
+		units = l.Write
+	}
+	sec := int(now / time.Second)
+	o.out.database[sec] += units / l.DatabaseRate
+	o.database = max(o.database, now) + time.Duration(units/l.DatabaseRate*1e9)
+	done := o.database
+	r := policy.Reply{Outcome: booking.Open}
+	switch {
+	case done < o.sc.OpenAt:
+		r.Outcome = booking.Wait
+	case o.stock == 0:
+		r.Outcome = booking.Closed
+	case m.Step == booking.StepSubmit:
+		r.Outcome = booking.Confirmed
+		o.stock--
+		if done > now+m.Timeout {
+			o.out.late++
+		}
+		if o.stock == 0 {
+			o.out.soldOut = o.scenario(done)
+		}
+	}
+	if done > now+m.Timeout {
+		o.out.timeouts++
+		r, done = policy.Reply{Outcome: booking.Timeout}, now+m.Timeout
+	}
+	o.push(done, v, policy.Replied, r)
 }

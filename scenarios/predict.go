@@ -394,6 +394,13 @@ func (f *flow) run(p *Prediction) {
 		if soldAt < 0 && stock <= 1e-6*s.Stock.Reservations {
 			soldAt, stock = i, 0
 			p.SoldOutAt = t + tick
+			if direct { // the station serves in order: the last is written when it comes to it
+				p.SoldOutAt += time.Duration(slow * float64(time.Second))
+				if p.SoldOutAt > s.Window.To {
+					p.SoldOutAt = -1
+				}
+				p.LastWritten = p.SoldOutAt
+			}
 		}
 
 		// The writer.
@@ -406,7 +413,7 @@ func (f *flow) run(p *Prediction) {
 			w = min(w, depth)
 			depth -= w
 			written += w
-			if p.LastWritten < 0 && soldAt >= 0 && depth <= 1e-6*s.Stock.Reservations {
+			if !direct && p.LastWritten < 0 && soldAt >= 0 && depth <= 1e-6*s.Stock.Reservations {
 				p.LastWritten = t + tick
 			}
 		} else {
