@@ -1,0 +1,53 @@
+# Every target runs from a fresh clone with nothing but Go and make.
+
+SHELL   := /bin/bash
+GO      ?= go
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(shell test -z "$$(git status --porcelain 2>/dev/null)" || echo -dirty)
+LDFLAGS := -s -w -X spillway/internal/cli.commit=$(COMMIT)
+BIN     := bin/spillway
+TOOL     = $(GO) tool -modfile=internal/tools/go.mod
+SEED    ?= 1
+ARGS    ?=
+
+.PHONY: help build spike test sweep layers smoke bench fuzz check clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+
+build: ## build bin/spillway
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
+
+spike: build ## the opening rush, the same without the layers, a short sweep; one report, under three minutes
+	@$(BIN) spike --seed $(SEED) $(ARGS)
+
+sweep: build ## the grid of admission probability and queue depth, scarce and ample stock; under ten minutes
+	@$(BIN) spike --part sweep --seed $(SEED) $(ARGS)
+
+layers: build ## the same rush with one layer switched off at a time
+	@$(BIN) spike --part layers --seed $(SEED) $(ARGS)
+
+smoke: build ## a ten-second rush, for CI
+	@$(BIN) attack smoke --seed $(SEED) $(ARGS)
+
+test: ## the whole test suite
+	$(GO) test -count=1 -timeout 15m ./...
+
+bench: ## every benchmark, with its ratios
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## every fuzz target, thirty seconds each
+	@set -e; for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 30s $$p; done; done
+
+check: ## what a change must also pass: vet, staticcheck, race, every benchmark once, tidy, clean tree
+	$(GO) vet ./...
+	$(TOOL) staticcheck ./...
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) test -count=1 -short -race -timeout 15m ./...
+	$(GO) test -run '^$$' -bench . -benchtime 1x -short ./... > /dev/null
+	@test -z "$$(git status --porcelain)" || { echo "the tree is not clean after the checks:"; git status --short; exit 1; }
+
+clean: ## remove what was built and written
+	rm -rf bin reports/out

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"path/filepath"
+
+	"spillway/internal/record"
+)
+
+type attackCmd struct {
+	choice
+	target
+	output
+}
+
+// output is where a command writes and how it answers.
+type output struct {
+	Out  string `placeholder:"DIR" help:"Folder of the run; a new one below reports/out by default."`
+	JSON bool   `help:"Print the summary as JSON instead of text."`
+}
+
+func (c *attackCmd) Run(a *app) error {
+	sc, err := c.scaled()
+	if err != nil {
+		return err
+	}
+	dir, err := newRunDir(c.Out, scenarioName(c.Scenario))
+	if err != nil {
+		return err
+	}
+	show := newProgress(a.stderr)
+	announce(show, sc)
+	rec, err := runOne(a.ctx, sc, c.target, dir, "run", show)
+	if err != nil {
+		return err
+	}
+	return finish(a, show, dir, c.JSON, reportSet{Main: rec})
+}
+
+// File names in a run's folder.
+const (
+	mainRecord     = "record.rec"
+	baselineRecord = "baseline.rec"
+	pointsDir      = "points"
+	figuresDir     = "figures"
+)
+
+// keep writes a record into the run's folder as soon as it is there: whatever
+// happens later, the measurement stays.
+func keep(dir, name string, rec *record.Record) error {
+	return environment(record.WriteFile(filepath.Join(dir, name), rec))
+}

@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"spillway/reports/gate"
+)
+
+// app is what every command gets: where it may write, and until when.
+type app struct {
+	ctx    context.Context
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// command is the command line; each field's Run is in the file of its name.
+type command struct {
+	Spike     spikeCmd     `cmd:"" help:"The opening rush against the bundled backend, the same without the layers, a short sweep; one report."`
+	Attack    attackCmd    `cmd:"" help:"Drive one scenario against the bundled backend or any URL that speaks the contract."`
+	Sweep     sweepCmd     `cmd:"" help:"Run a scenario over a grid of settings and seeds; one report. Resumes where it stopped."`
+	Serve     serveCmd     `cmd:"" help:"Run the reference backend alone."`
+	Report    reportCmd    `cmd:"" help:"Make the report of records again."`
+	Gate      gateCmd      `cmd:"" help:"Judge a record by its objectives; the exit code is the verdict."`
+	Compare   compareCmd   `cmd:"" help:"Set records side by side."`
+	Merge     mergeCmd     `cmd:"" help:"Merge the records of a run's shards without loss."`
+	Reconcile reconcileCmd `cmd:"" help:"Prove the invariants from the stores of a backend."`
+
+	Scenario scenarioCmd `cmd:"" help:"List, show, explain or validate scenarios."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+const description = `Load-testing and capacity-simulation harness for flash crowds.
+
+Exit codes: 0 ok, 1 internal error, 2 bad input, 3 objective missed, 4 generator lagged (run invalid),
+5 invariant broken, 6 inconclusive, 7 environment (port, disk, target), 130 interrupted.`
+
+// Main runs one command line and returns the exit code. Errors are one line on
+// stderr.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case <-signals:
+			cancel(errInterrupted)
+			signal.Stop(signals) // a second Ctrl-C ends the program at once
+		case <-ctx.Done():
+		}
+	}()
+	err := run(&app{ctx, stdin, stdout, stderr}, args)
+	var v verdict
+	switch {
+	case errors.As(err, &v):
+		return v.code
+	case err != nil:
+		fmt.Fprintf(stderr, "spillway: %v\n", err)
+	}
+	return codeOf(err)
+}
+
+// verdict is a result that was already printed: only its code is left to say.
+type verdict struct{ code int }
+
+func (v verdict) Error() string { return fmt.Sprintf("exit code %d", v.code) }
+
+func run(a *app, args []string) error {
+	var cmd command
+	exited := -1
+	k, err := kong.New(&cmd, kong.Name("spillway"), kong.Description(description), kong.Writers(a.stdout, a.stderr),
+		kong.Exit(func(code int) { exited = code }), kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.UsageOnError())
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := k.Parse(args)
+	if exited >= 0 { // --help
+		return nil
+	}
+	if err != nil {
+		return badInput(err)
+	}
+	return parsed.Run(a)
+}
+
+// verdictOf turns a gate's code into a command's result.
+func verdictOf(code int) error {
+	if code == gate.ExitOK {
+		return nil
+	}
+	return verdict{code}
+}

@@ -1,0 +1,27 @@
+// Package cli is the command line: one file a subcommand, and the only package
+// that knows all others. It maps a scaled scenario to the backend's
+// configuration, runs the backend as a child process, runs the attack against
+// it, asks the reconciler for the invariants and writes the report.
+//
+// # Exit codes
+//
+//	0    ok
+//	1    internal error
+//	2    bad input: a flag, a scenario, a record
+//	3    an objective was missed
+//	4    the generator lagged: the run is invalid
+//	5    an invariant is broken
+//	6    inconclusive: too close to call, or too few samples
+//	7    environment: a port, the disk, the target
+//	130  interrupted; the partial record is kept
+//
+// When several apply the order is 5, 4, 3, 6. A baseline that is meant to
+// collapse does not count. The codes are spillway's own: make turns any into 2.
+//
+// # Decisions
+//
+//   - The backend runs in a process group of its own, so that Ctrl-C reaches the
+//     generator alone, which then stops the backend in order.
+//   - A sweep's default folder is stable, so that the same command resumes it; a
+//     run's is new each time.
+package cli

@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"spillway/internal/record"
+	"spillway/reference"
+	"spillway/scenarios"
+	"spillway/scenarios/attack"
+)
+
+// target says where a run goes.
+type target struct {
+	Target     string `placeholder:"URL" help:"Drive this URL instead of the bundled backend."`
+	AdminURL   string `placeholder:"URL" help:"Admin part of the target: timed faults, config changes, samples."`
+	AdminToken string `env:"SPILLWAY_ADMIN_TOKEN" placeholder:"TOKEN" help:"Token of the admin part."`
+	InFlight   int    `default:"12000" help:"Most requests in flight; what is due beyond it waits, and counts as late."`
+}
+
+// drainWithin bounds the wait for an accepted booking to be written after the
+// run: twice the time that the default queue needs at the default rate.
+const drainWithin = 10 * time.Second
+
+// runOne runs a scaled scenario once and returns its record with the invariants
+// checked. Without a target it runs the bundled backend for it, whose files go to
+// dir. An interrupted run returns its partial record and no error.
+func runOne(ctx context.Context, sc *scenarios.Scaled, to target, dir, name string, show *progress) (*record.Record, error) {
+	opt := attack.Options{Target: to.Target, MaxInFlight: to.InFlight,
+		Progress: func(p attack.Progress) { show.update(func() string { return progressLine(name, sc, p) }) }}
+	var b *backend
+	if to.Target == "" {
+		cfg := backendConfig(sc)
+		cfg.Dir = filepath.Join(dir, "backend-"+name)
+		if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+			return nil, environment(fmt.Errorf("cannot make the backend's folder: %w", err))
+		}
+		defer os.RemoveAll(cfg.Dir) // the database is the run's, the record is what stays
+		var err error
+		if b, err = startBackend(ctx, cfg, filepath.Join(dir, "backend-"+name+".log")); err != nil {
+			return nil, err
+		}
+		opt.Target = b.URL
+		opt.Admin = &attack.Admin{URL: b.AdminURL, Token: b.AdminToken}
+	} else if to.AdminURL != "" {
+		opt.Admin = &attack.Admin{URL: to.AdminURL, Token: to.AdminToken}
+	}
+	var accepted []reference.AcceptedTicket
+	opt.OnAccepted = func(t attack.Accepted) {
+		accepted = append(accepted, reference.AcceptedTicket{Ticket: t.Ticket})
+	}
+	rec, err := attack.Run(ctx, sc, opt)
+	if err != nil {
+		if b != nil {
+			err = errors.Join(err, b.stop())
+		}
+		if errors.Is(err, attack.ErrTarget) {
+			return nil, environment(err)
+		}
+		return nil, err
+	}
+	rec.Header.Label = "attack"
+	rec.Header.Commit = version()
+	rec.Header.Machine = machine()
+	rec.Header.Baseline = sc.Full.Baseline
+	if b == nil {
+		rec.Header.Notes = append(rec.Header.Notes, "the target is not the bundled backend: its invariants were not checked")
+		return rec, nil
+	}
+	// Reconcile before the child stops, whatever the signal says: the rows are
+	// there, and a partial run keeps its promises too.
+	err = checkInvariants(context.WithoutCancel(ctx), b, sc, rec, accepted)
+	if stopErr := b.stop(); stopErr != nil {
+		err = errors.Join(err, stopErr)
+	}
+	if err == nil {
+		err = removeIfEmpty(b.log.Name())
+	}
+	return rec, err
+}
+
+func removeIfEmpty(file string) error {
+	if info, err := os.Stat(file); err == nil && info.Size() == 0 {
+		return os.Remove(file)
+	}
+	return nil
+}
+
+// checkInvariants drains the backend and writes into the record what the stores'
+// own rows say.
+func checkInvariants(ctx context.Context, b *backend, sc *scenarios.Scaled, rec *record.Record, accepted []reference.AcceptedTicket) error {
+	drained, err := b.drain(ctx, drainWithin)
+	if err != nil {
+		return err
+	}
+	if drained.Depth > 0 {
+		rec.Header.Notes = append(rec.Header.Notes, fmt.Sprintf("%d accepted bookings were still queued %v after the run", drained.Depth, drainWithin))
+	}
+	// Stock left over is a defect only when people were told that none was left.
+	toldGone := rec.OutcomeCount("submit", "closed")+rec.OutcomeCount("check", "closed")+rec.OutcomeCount("status", "closed") > 0
+	found, err := reference.Reconcile(ctx, b.Ready, backendConfig(sc),
+		reference.Reconciling{Accepted: accepted, Drained: drained.Depth == 0, DemandLeft: toldGone})
+	if err != nil {
+		return fmt.Errorf("reconciling: %w", err)
+	}
+	for _, c := range found.Checks {
+		rec.Invariants = append(rec.Invariants, record.Invariant{Name: c.Name, Broken: c.Broken, Detail: c.Detail})
+	}
+	return nil
+}
+
+// newRunDir makes the folder of a run: the given one, or a new one below
+// reports/out named by command, scenario and moment.
+func newRunDir(out, name string) (string, error) {
+	if out == "" {
+		out = filepath.Join("reports", "out", name+"-"+time.Now().Format("20060102-150405"))
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return "", environment(fmt.Errorf("cannot make the run's folder: %w", err))
+	}
+	probe := filepath.Join(out, ".writable")
+	if err := os.WriteFile(probe, nil, 0o644); err != nil {
+		return "", environment(fmt.Errorf("cannot write into the run's folder: %w", err))
+	}
+	return out, os.Remove(probe)
+}
+
+// scenarioName is a scenario's name as part of a file name.
+func scenarioName(s string) string {
+	s = strings.TrimSuffix(filepath.Base(s), filepath.Ext(s))
+	if s == "" || s == "." {
+		return "scenario"
+	}
+	return s
+}
+
+// count writes a number with a thin group separator, as a person reads it.
+func count[T int | uint64 | int64](n T) string {
+	s := strconv.FormatInt(int64(n), 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

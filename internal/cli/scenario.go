@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"spillway/internal/draw"
+	"spillway/scenarios"
+)
+
+type scenarioCmd struct {
+	List     scenarioListCmd     `cmd:"" help:"The scenarios that come with the program."`
+	Show     scenarioShowCmd     `cmd:"" help:"Print a scenario with all it extends merged in."`
+	Explain  scenarioExplainCmd  `cmd:"" help:"What the similarity law makes of a scenario, and what it predicts."`
+	Validate scenarioValidateCmd `cmd:"" help:"Check a scenario file."`
+}
+
+type scenarioListCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *scenarioListCmd) Run(a *app) error {
+	type row struct{ Name, Mode, Title string }
+	var rows []row
+	for _, name := range scenarios.Names() {
+		s, err := scenarios.Load(name)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, row{name, s.Mode.String(), s.Title})
+	}
+	if c.JSON {
+		return writeJSON(a, rows)
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", r.Name, r.Mode, r.Title)
+	}
+	return w.Flush()
+}
+
+type scenarioShowCmd struct {
+	Scenario string `arg:"" help:"Name or file."`
+}
+
+func (c *scenarioShowCmd) Run(a *app) error {
+	s, err := scenarios.Load(c.Scenario)
+	if err != nil {
+		return badInput(err)
+	}
+	_, err = fmt.Fprintln(a.stdout, strings.TrimRight(s.Text, "\n"))
+	return err
+}
+
+type scenarioExplainCmd struct {
+	choice
+}
+
+func (c *scenarioExplainCmd) Run(a *app) error {
+	sc, err := c.scaled()
+	if err != nil {
+		return err
+	}
+	return sc.Explain(a.stdout)
+}
+
+type scenarioValidateCmd struct {
+	Scenario []string `arg:"" help:"Names or files."`
+}
+
+func (c *scenarioValidateCmd) Run(a *app) error {
+	for _, name := range c.Scenario {
+		s, err := scenarios.Load(name)
+		if err != nil {
+			return badInput(err)
+		}
+		fmt.Fprintf(a.stdout, "%s: ok (%s, %d objectives)\n", name, s.Mode, len(s.Objectives))
+	}
+	return nil
+}
+
+// choice is how every command that runs a scenario names it.
+type choice struct {
+	Scenario string `arg:"" optional:"" default:"suikang-2020-01-31" help:"Name or file."`
+	settings
+}
+
+// settings are the flags that change a scenario.
+type settings struct {
+	Seed  uint64   `default:"1" help:"Seed of every draw."`
+	Set   []string `placeholder:"KEY=VALUE" help:"Set a key of the scenario; repeatable."`
+	Off   []string `placeholder:"LAYER" help:"Switch a layer off; repeatable."`
+	Scale string   `placeholder:"1:N" help:"Thin people to this ratio instead of the scenario's own."`
+	Time  float64  `placeholder:"K" help:"Quicken time by this factor instead of the scenario's own."`
+}
+
+// apply puts the flags on a spec.
+func (c *settings) apply(spec *scenarios.Spec) error {
+	for _, kv := range c.Set {
+		key, value, ok := strings.Cut(kv, "=")
+		if !ok {
+			return fmt.Errorf("--set %q: write KEY=VALUE, as in --set queue.depth=5000", kv)
+		}
+		if err := spec.Set(key, value); err != nil {
+			return fmt.Errorf("--set %s: %w", kv, err)
+		}
+	}
+	for _, layer := range c.Off {
+		if err := spec.Set("layers."+layer, "off"); err != nil {
+			return fmt.Errorf("--off %s: %w", layer, err)
+		}
+	}
+	if c.Scale != "" {
+		if err := spec.Set("scale.people", c.Scale); err != nil {
+			return fmt.Errorf("--scale %s: %w", c.Scale, err)
+		}
+	}
+	if c.Time != 0 {
+		if err := spec.Set("scale.time", fmt.Sprintf("%v x", c.Time)); err != nil {
+			return fmt.Errorf("--time %v: %w", c.Time, err)
+		}
+	}
+	return nil
+}
+
+// scaled loads, changes and scales the chosen scenario.
+func (c *choice) scaled() (*scenarios.Scaled, error) {
+	spec, err := scenarios.Load(c.Scenario)
+	if err != nil {
+		return nil, badInput(err)
+	}
+	if err := c.apply(spec); err != nil {
+		return nil, badInput(err)
+	}
+	return scaledFor(spec, c.Seed)
+}
+
+func scaledFor(spec *scenarios.Spec, seed uint64) (*scenarios.Scaled, error) {
+	sc, err := scenarios.Scale(spec, 0, 0)
+	if err != nil {
+		return nil, badInput(err)
+	}
+	sc.Seed = draw.Seed(seed)
+	return sc, nil
+}
+
+func writeJSON(a *app, v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

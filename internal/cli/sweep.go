@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"spillway/internal/record"
+	"spillway/internal/sweep"
+	"spillway/scenarios"
+)
+
+type sweepCmd struct {
+	Scenario []string `arg:"" optional:"" default:"suikang-sweep" help:"Names or files; every one gets the whole grid."`
+	Vary     []string `sep:";" placeholder:"KEY=VALUES" help:"KEY=a,b,c or KEY=lo..hi/n (/nlog: logarithmic); repeatable, the grid is their product."`
+	Cross    bool     `help:"Vary one key at a time instead of the whole grid."`
+	Layers   bool     `help:"Also run with each layer switched off, one at a time."`
+	Seeds    int      `default:"1" help:"Seeds a point, from --seed on."`
+	Seed     uint64   `default:"1" help:"First seed."`
+	output
+}
+
+func (c *sweepCmd) Run(a *app) error {
+	if c.Seeds < 1 || c.Seeds > 1000 {
+		return badInput(fmt.Errorf("--seeds %d: give 1 to 1000", c.Seeds))
+	}
+	if len(c.Vary) == 0 && !c.Layers {
+		return badInput(errors.New("nothing to vary: give --vary KEY=VALUES, as in --vary queue.depth=1000..40000/8log, or --layers"))
+	}
+	points := make([][][]record.Setting, len(c.Scenario))
+	for i, name := range c.Scenario {
+		spec, err := scenarios.Load(name)
+		if err != nil {
+			return badInput(err)
+		}
+		axes, err := sweep.ParseAxes(spec, c.Vary)
+		if err != nil {
+			return badInput(err)
+		}
+		switch {
+		case len(axes) == 0:
+		case c.Cross:
+			points[i] = sweep.Cross(axes)
+		default:
+			points[i] = sweep.Grid(axes)
+		}
+		if c.Layers {
+			points[i] = append(points[i], nil) // the scenario as it stands
+			for _, layer := range scenarios.LayerWords() {
+				if spec.On(layer) {
+					points[i] = append(points[i], []record.Setting{{Key: "layers." + layer, Value: "off"}})
+				}
+			}
+		}
+		// Refuse a point that cannot be run before the first one is.
+		for _, p := range points[i] {
+			spec, err := scenarios.Load(name)
+			if err == nil {
+				err = spec.SetAll(p...)
+			}
+			if err == nil {
+				_, err = scaledFor(spec, c.Seed)
+			}
+			if err != nil {
+				return badInput(fmt.Errorf("%s with %s: %w", name, settingsText(p), err))
+			}
+		}
+	}
+	out := c.Out
+	if out == "" {
+		// A stable name, so that the same command goes on where it stopped.
+		out = filepath.Join("reports", "out", "sweep-"+scenarioName(c.Scenario[0]))
+		if c.Layers {
+			out = filepath.Join("reports", "out", "layers-"+scenarioName(c.Scenario[0]))
+		}
+	}
+	dir, err := newRunDir(out, "")
+	if err != nil {
+		return err
+	}
+	var seeds []uint64
+	for i := range c.Seeds {
+		seeds = append(seeds, c.Seed+uint64(i))
+	}
+	show := newProgress(a.stderr)
+	set := reportSet{}
+	for i, name := range c.Scenario {
+		show.say("[%d/%d] %s: %d points × %d seeds", i+1, len(c.Scenario), name, len(points[i]), len(seeds))
+		recs, err := sweepPlan(a, name, points[i], seeds, filepath.Join(dir, pointsDir), show).Do(a.ctx)
+		if err != nil && !errors.Is(err, errInterrupted) {
+			return err
+		}
+		if c.Layers {
+			set.Layers = append(set.Layers, recs...)
+		} else {
+			set.Sweeps = append(set.Sweeps, recs)
+		}
+	}
+	return finish(a, show, dir, c.JSON, set)
+}

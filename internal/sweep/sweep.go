@@ -1,0 +1,131 @@
+package sweep
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"spillway/internal/record"
+	"spillway/scenarios"
+)
+
+// Axis is one key and the values it takes, in order.
+type Axis struct {
+	Key    string
+	Values []string
+}
+
+// ParseAxes reads --vary arguments against a scenario.
+func ParseAxes(spec *scenarios.Spec, vary []string) ([]Axis, error) {
+	var axes []Axis
+	for _, v := range vary {
+		key, values, err := scenarios.ParseVary(v)
+		if err != nil {
+			return nil, err
+		}
+		values = spec.Grid(key, values)
+		for _, a := range axes {
+			if a.Key == key {
+				return nil, fmt.Errorf("--vary %s is given twice: list all its values in one", key)
+			}
+		}
+		axes = append(axes, Axis{key, values})
+	}
+	return axes, nil
+}
+
+// Grid is the full product of the axes, the last one fastest. No axes give one
+// point with no settings.
+func Grid(axes []Axis) [][]record.Setting {
+	points := [][]record.Setting{nil}
+	for _, a := range axes {
+		var next [][]record.Setting
+		for _, p := range points {
+			for _, v := range a.Values {
+				next = append(next, append(p[:len(p):len(p)], record.Setting{Key: a.Key, Value: v}))
+			}
+		}
+		points = next
+	}
+	return points
+}
+
+// Cross varies one axis at a time and leaves the others as the scenario has them.
+func Cross(axes []Axis) [][]record.Setting {
+	var points [][]record.Setting
+	for _, a := range axes {
+		points = append(points, Grid([]Axis{a})...)
+	}
+	return points
+}
+
+// Plan is what a sweep does.
+type Plan struct {
+	Scenario string             // name or file; loaded afresh for every point
+	Points   [][]record.Setting // settings of each point
+	Seeds    []uint64
+	Commit   string // part of a point's name
+	Dir      string // where finished points are kept
+	// Run runs one point. An error ends the sweep; a partial record (interrupted
+	// run) is not kept.
+	Run func(ctx context.Context, spec *scenarios.Spec, seed uint64, settings []record.Setting) (*record.Record, error)
+	// Step, if set, is called before each point: its index, how many there are,
+	// and whether it was found finished.
+	Step func(i, n int, settings []record.Setting, seed uint64, found bool)
+}
+
+// Do runs what is missing and returns the records of all points, settings first,
+// then seeds. After an error it returns the points finished so far with it.
+func (p *Plan) Do(ctx context.Context) ([]*record.Record, error) {
+	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make the sweep's folder: %w", err)
+	}
+	var out []*record.Record
+	n := len(p.Points) * len(p.Seeds)
+	for _, settings := range p.Points {
+		for _, seed := range p.Seeds {
+			spec, err := scenarios.Load(p.Scenario)
+			if err != nil {
+				return out, err
+			}
+			if err := spec.SetAll(settings...); err != nil {
+				return out, err
+			}
+			file := filepath.Join(p.Dir, p.name(spec, settings, seed))
+			rec, err := record.ReadFile(file)
+			found := err == nil && !rec.Header.Partial
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return out, fmt.Errorf("%w (delete the file to run the point again)", err)
+			}
+			if p.Step != nil {
+				p.Step(len(out), n, settings, seed, found)
+			}
+			if !found {
+				if rec, err = p.Run(ctx, spec, seed, settings); err != nil {
+					return out, fmt.Errorf("point %d of %d %v: %w", len(out)+1, n, settings, err)
+				}
+				if ctx.Err() != nil || rec.Header.Partial {
+					return out, context.Cause(ctx)
+				}
+				if err := record.WriteFile(file, rec); err != nil {
+					return out, err
+				}
+			}
+			out = append(out, rec)
+		}
+	}
+	return out, nil
+}
+
+func (p *Plan) name(spec *scenarios.Spec, settings []record.Setting, seed uint64) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n%d\n", spec.Text, p.Commit, seed)
+	for _, s := range settings {
+		fmt.Fprintf(h, "%s=%s\n", s.Key, s.Value)
+	}
+	return fmt.Sprintf("%x.rec", h.Sum(nil)[:8])
+}
