@@ -40,6 +40,8 @@ type engine struct {
 	workers int // upper bound of requests under way
 
 	grace time.Duration
+	woke  time.Duration // when the dispatcher last woke
+	brief bool          // end as soon as nothing is left to do, not at the run's length
 
 	// mu is held by whoever takes decisions: the dispatcher, except while it sleeps
 	// or is in vegeta's hands.
@@ -58,6 +60,7 @@ type engine struct {
 		sync.Mutex
 		replies []uint32
 		asleep  bool
+		until   time.Duration // asleep: when the sleep ends by itself
 	}
 	emptied []uint32 // the other half of box.replies
 
@@ -66,6 +69,12 @@ type engine struct {
 
 	hits, misfits uint64 // results that vegeta told of, and those it should not
 }
+
+// quantum is the shortest time between two sleeps' ends: what falls due within it
+// after a wake goes out together at its end. An action alone is not delayed; at
+// 5,000 a second every other one waits some 0.15 ms, counted as lateness, for a
+// third less CPU (BenchmarkAtRate).
+const quantum = 300 * time.Microsecond
 
 // stubs are what vegeta is told instead of the real reply.
 var (
@@ -148,6 +157,9 @@ func (e *engine) Pace(time.Duration, uint64) (wait time.Duration, stop bool) {
 			return 0, true
 		}
 		ev, fromAgenda, ok := e.earliest()
+		if !ok && e.brief && e.dispatched == e.folded {
+			return 0, true
+		}
 		ok = ok && ev.due < e.end
 		if ok && ev.due <= now {
 			if e.step(ev, fromAgenda) {
@@ -164,23 +176,28 @@ func (e *engine) Pace(time.Duration, uint64) (wait time.Duration, stop bool) {
 		case now >= e.end:
 			until = e.end + e.grace
 		}
-		e.sleep(until - now)
+		e.sleep(now, max(until, e.woke+quantum))
 	}
 }
 
-// sleep waits with the lock released, unless a reply is in the box already.
-func (e *engine) sleep(d time.Duration) {
+// sleep waits with the lock released, unless a reply is in the box already and
+// the last wake is not too fresh.
+func (e *engine) sleep(now, until time.Duration) {
 	e.sleeper.ready()
 	e.box.Lock()
 	if len(e.box.replies) > 0 {
+		until = min(until, e.woke+quantum)
+	}
+	if until <= now {
 		e.box.Unlock()
 		return
 	}
-	e.box.asleep = true
+	e.box.asleep, e.box.until = true, until
 	e.box.Unlock()
 	e.mu.Unlock()
-	e.sleeper.sleep(d)
+	e.sleeper.sleep(until - now)
 	e.mu.Lock()
+	e.woke = e.clk.Now()
 	e.box.Lock()
 	e.box.asleep = false
 	e.box.Unlock()
@@ -322,8 +339,10 @@ func (e *engine) RoundTrip(req *http.Request) (*http.Response, error) {
 func (e *engine) post(x *exchange) {
 	e.box.Lock()
 	e.box.replies = append(e.box.replies, x.index)
-	wake := e.box.asleep
-	e.box.asleep = false
+	wake := e.box.asleep && x.done+quantum < e.box.until // else it is near anyway
+	if wake {
+		e.box.asleep = false
+	}
 	e.box.Unlock()
 	if wake {
 		e.sleeper.wake()
