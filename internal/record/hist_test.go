@@ -57,6 +57,26 @@ func TestQuantileAgainstSortedSlice(t *testing.T) {
 	})
 }
 
+// The mean is exact and merging keeps it, far beyond 64 bits of nanoseconds.
+func TestMeanIsExact(t *testing.T) {
+	var a, b Hist
+	a.AddN(math.MaxInt64, 3)
+	b.AddN(math.MaxInt64-10, 1)
+	b.Add(-5)
+	a.Merge(&b)
+	if got, want := a.Mean(), time.Duration((math.MaxInt64/5)*4-2); got < want || got > want+4 {
+		t.Errorf("mean %d, want about %d", got, want)
+	}
+	var c Hist
+	c.Add(1)
+	c.Merge(&Hist{})
+	c.Merge(nil)
+	c.Add(4)
+	if c.Mean() != 2 || c.Min() != 1 || c.Max() != 4 || c.Count() != 2 {
+		t.Errorf("mean %d, min %d, max %d of %d", c.Mean(), c.Min(), c.Max(), c.Count())
+	}
+}
+
 func TestCarries(t *testing.T) {
 	for _, c := range []struct {
 		q    float64

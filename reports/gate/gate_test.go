@@ -94,6 +94,16 @@ func TestObjectives(t *testing.T) {
 	}
 }
 
+// A window without length holds nothing; it must not stand for the whole run.
+func TestEmptyWindow(t *testing.T) {
+	r := base("submit.queued.before.count == 0")
+	r.Header.From = 0
+	r.Header.Windows = []record.Window{{Name: "before"}}
+	if l := gate.Judge(r).Objectives[0]; l.Status != gate.Held {
+		t.Errorf("%s: %s", l.Status, l.Shown)
+	}
+}
+
 func TestVerdictAndCode(t *testing.T) {
 	const held, missed, unsure, late = "queue.depth.max < 9", "queue.depth.max < 1", "ledger.p50 < 1s", "attack.lateness.p99 < 1ns"
 	broken := func(r *record.Record) { r.Invariants[0].Broken = 2 }
