@@ -40,7 +40,7 @@ func silent(o booking.Outcome) bool {
 }
 
 func (fam family) matches(k record.Key) bool {
-	if k.Clock != record.Response {
+	if k.Clock != record.Response || k.Group == record.GroupBots {
 		return false
 	}
 	o, err := booking.ParseOutcome(k.Outcome)
@@ -134,7 +134,7 @@ func Response(rec *record.Record) (Figure, error) {
 		}
 	}
 	return (&sheet{id: id, title: "Response time over the evening", sub: about(rec), panels: ps, cols: cols, keys: bandKeys(),
-		caption: "From the moment a request was due to its answer, in scenario time, on one logarithmic scale. Refusals have panels of their own: a fast no never improves the time of a yes. A percentile is drawn only where at least ten samples lie beyond it; bins widen up to " + seconds(float64(r.widest())*r.k) + " for that, else there is a gap. Upright lines: the opening, and dashed where they fell the moments at which the stock was gone and the last row was written. Requests that got no answer are in the figure of refusals."}).figure()
+		caption: "People only: bots would flatter it. From the moment a request was due to its answer, in scenario time, on one logarithmic scale. Refusals have panels of their own: a fast no never improves the time of a yes. A percentile is drawn only where at least ten samples lie beyond it; bins widen up to " + seconds(float64(r.widest())*r.k) + " for that, else there is a gap. Upright lines: the opening, and dashed where they fell the moments at which the stock was gone and the last row was written. Requests that got no answer are in the figure of refusals."}).figure()
 }
 
 // ecdf is the share of h at or below each bucket, in percent, over scenario seconds.

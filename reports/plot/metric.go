@@ -9,6 +9,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/record"
+	"spillway/reports"
 )
 
 // Metric is one number that a sweep or a comparison is judged by.
@@ -27,33 +28,71 @@ type Metric struct {
 func (m Metric) Title() string { return m.Label + " (" + m.Unit + ")" }
 
 // Metrics lists every metric. Durations and moments are scenario time; depth is
-// scaled up to full size, so that runs of different scale compare.
+// scaled up to full size, so that runs of different scale compare. What package
+// reports measures too is measured there.
 func Metrics() []Metric {
-	waited := []string{booking.Confirmed.String()}
-	yes := []string{booking.Queued.String(), booking.Confirmed.String()}
-	ms := []Metric{
-		{Name: "sold-out.at", Label: "Stock gone after", Unit: "s", Of: soldOut},
-		quantile("wait.p50", "Accepted to written, p50", "s", 1, record.SpanLedger, waited, 0.5, ""),
-		quantile("wait.p90", "Accepted to written, p90", "s", 1, record.SpanLedger, waited, 0.9, "wait.p50"),
-		quantile("wait.p99", "Accepted to written, p99", "s", 1, record.SpanLedger, waited, 0.99, "wait.p90"),
-		quantile("booking.p50", "First press to confirmed, p50", "s", 1, record.SpanBooking, waited, 0.5, ""),
-		quantile("booking.p90", "First press to confirmed, p90", "s", 1, record.SpanBooking, waited, 0.9, "booking.p50"),
-		quantile("booking.p99", "First press to confirmed, p99", "s", 1, record.SpanBooking, waited, 0.99, "booking.p90"),
-		{Name: "refusals", Label: "Busy or shed answers per booking", Unit: "×", Of: refusalsPerBooking},
-		{Name: "gave-up.gate", Label: "Gave up at the gate, of form visits", Unit: "%", Of: gaveUpAtGate},
-		{Name: "gave-up", Label: "Gave up, of visits that tried", Unit: "%", Of: gaveUp},
-		{Name: "gateway.load", Label: "Peak load of the gateways", Unit: "×", Of: peakLoad},
-		quantile("submit.p50", "Accepted submit, p50", "ms", 1e3, booking.StepSubmit.String(), yes, 0.5, ""),
-		quantile("submit.p90", "Accepted submit, p90", "ms", 1e3, booking.StepSubmit.String(), yes, 0.9, "submit.p50"),
-		quantile("submit.p99", "Accepted submit, p99", "ms", 1e3, booking.StepSubmit.String(), yes, 0.99, "submit.p90"),
-		quantile("status.p99", "Status call, p99", "ms", 1e3, booking.StepStatus.String(), nil, 0.99, ""),
-		{Name: "first-tenth", Label: "Won by the first tenth of pressers", Unit: "%", Of: firstTenth},
-		{Name: "depth-at-risk", Label: "Peak depth, full-size", Unit: "entries", Of: depthAtRisk},
-		{Name: "amplification", Label: "Retry amplification, worst second", Unit: "×", Of: amplification},
-		{Name: "timeouts", Label: "Requests timed out or failed", Unit: "%", Of: timeouts},
-		{Name: "confirmed.share", Label: "Stock confirmed", Unit: "%", Of: confirmedShare},
+	wait := func(q float64) func(*record.Record) reports.Value {
+		return func(rec *record.Record) reports.Value {
+			return reports.Quantile(rec, reports.Response(rec, record.SpanLedger, nil, nil), q)
+		}
 	}
-	return ms
+	span := func(span string, q float64, outcomes ...booking.Outcome) func(*record.Record) reports.Value {
+		return func(rec *record.Record) reports.Value {
+			var names []string
+			for _, o := range outcomes {
+				names = append(names, o.String())
+			}
+			return reports.Quantile(rec, reports.Response(rec, span, names, nil), q)
+		}
+	}
+	submit, status := booking.StepSubmit.String(), booking.StepStatus.String()
+	yes := []booking.Outcome{booking.Queued, booking.Confirmed}
+	metric := func(name, label, unit string, scale float64, of func(*record.Record) reports.Value, coarser string) Metric {
+		return Metric{Name: name, Label: label, Unit: unit, Coarser: coarser, Of: func(rec *record.Record) (float64, bool) {
+			v := of(rec)
+			return v.V * scale, v.OK && finite(v.V)
+		}}
+	}
+	return []Metric{
+		metric("sold-out.at", "Stock gone after", "s", 1, reports.SoldOut, ""),
+		metric("wait.p50", "Accepted to written, p50", "s", 1, wait(0.5), ""),
+		metric("wait.p90", "Accepted to written, p90", "s", 1, wait(0.9), "wait.p50"),
+		metric("wait.p99", "Accepted to written, p99", "s", 1, wait(0.99), "wait.p90"),
+		metric("booking.p50", "First press to confirmed, p50", "s", 1, span(record.SpanBooking, 0.5, booking.Confirmed), ""),
+		metric("booking.p90", "First press to confirmed, p90", "s", 1, span(record.SpanBooking, 0.9, booking.Confirmed), "booking.p50"),
+		metric("booking.p99", "First press to confirmed, p99", "s", 1, span(record.SpanBooking, 0.99, booking.Confirmed), "booking.p90"),
+		metric("refusals", "Busy or shed submits per booking", "×", 1, reports.RefusedPerBooking, ""),
+		metric("gave-up.gate", "Gave up at the gate, of form visits", "%", 100, gaveUpAtGate, ""),
+		metric("gave-up", "Gave up, of visits that tried", "%", 100, reports.GaveUp, ""),
+		metric("gateway.load", "Peak load of the gateways", "×", 1, reports.GatewayLoad, ""),
+		metric("submit.p50", "Accepted submit, p50", "ms", 1e3, span(submit, 0.5, yes...), ""),
+		metric("submit.p90", "Accepted submit, p90", "ms", 1e3, span(submit, 0.9, yes...), "submit.p50"),
+		metric("submit.p99", "Accepted submit, p99", "ms", 1e3, span(submit, 0.99, yes...), "submit.p90"),
+		metric("status.p99", "Status call, p99", "ms", 1e3, span(status, 0.99), ""),
+		metric("first-tenth", "Won by the first tenth of pressers", "%", 100, reports.FirstTenth, ""),
+		metric("depth-at-risk", "Peak depth, full size", "entries", 1, depthAtRisk, ""),
+		metric("amplification", "Retry amplification, worst second", "×", 1, reports.Amplification, ""),
+		metric("timeouts", "Requests timed out", "%", 100, reports.Timeouts, ""),
+		metric("confirmed.share", "Stock confirmed", "%", 100, reports.ConfirmedShare, ""),
+	}
+}
+
+// gaveUpAtGate is the share of people's form visits that gave up after a lost press.
+func gaveUpAtGate(rec *record.Record) reports.Value {
+	forms := rec.Stage(record.StageForm, false)
+	if forms == 0 {
+		return reports.Value{}
+	}
+	return reports.Got(float64(rec.Final("gave-up-at-gate", false)) / float64(forms))
+}
+
+// depthAtRisk is what a lost queue would lose, at full size.
+func depthAtRisk(rec *record.Record) reports.Value {
+	v := reports.QueueDepth(rec)
+	if !v.OK || !(rec.Header.People > 0) {
+		return reports.Value{}
+	}
+	return reports.Got(v.V / rec.Header.People)
 }
 
 // MetricByName finds a metric; ok is false when there is none of that name.
@@ -69,134 +108,6 @@ func MetricByName(name string) (m Metric, ok bool) {
 // at the end the one that they do not: confirmed is pinned to the stock.
 var sweepNames = []string{"sold-out.at", "wait.p50", "wait.p99", "refusals", "gave-up.gate", "first-tenth",
 	"gateway.load", "submit.p99", "status.p99", "depth-at-risk", "amplification", "confirmed.share"}
-
-func quantile(name, label, unit string, scale float64, span string, outcomes []string, q float64, coarser string) Metric {
-	return Metric{Name: name, Label: label, Unit: unit, Coarser: coarser, Of: func(rec *record.Record) (float64, bool) {
-		h := rec.Merged(record.Select{Span: span, Clock: clockOf(rec, span), Outcomes: outcomes})
-		if h.Count() == 0 || !record.Carries(q, h.Count()) {
-			return 0, false
-		}
-		return h.Quantile(q).Seconds() * timeScale(&rec.Header) * scale, true
-	}}
-}
-
-func soldOut(rec *record.Record) (float64, bool) {
-	at, ok := rec.Marks[record.MarkSoldOut]
-	return rec.Header.From.Seconds() + at.Seconds()*timeScale(&rec.Header), ok
-}
-
-// confirmed is how many reservations stand: rows written where the backend says
-// so, else the visits that saw a confirmation.
-func confirmed(rec *record.Record) (float64, bool) {
-	if v, ok := rec.MaxSample(record.SampleWritten); ok && finite(v) {
-		return v, true
-	}
-	n := rec.Stage(record.StageConfirmed, true)
-	return float64(n), n > 0 || len(rec.Groups) > 0
-}
-
-func share(num, den float64) (float64, bool) {
-	if den <= 0 || !finite(num) || !finite(den) {
-		return 0, false
-	}
-	return num / den, true
-}
-
-func percent(num, den float64) (float64, bool) {
-	v, ok := share(num, den)
-	return 100 * v, ok
-}
-
-// answers counts the requests of all steps that ended in one of the outcomes; with
-// none named, all.
-func answers(rec *record.Record, outcomes ...booking.Outcome) float64 {
-	clocks := map[string]record.Clock{}
-	for _, s := range booking.Steps() {
-		clocks[s] = clockOf(rec, s)
-	}
-	var n uint64
-	for k, h := range rec.Hists {
-		if c := clocks[k.Span]; c == 0 || k.Clock != c {
-			continue
-		}
-		if len(outcomes) == 0 || slices.ContainsFunc(outcomes, func(o booking.Outcome) bool { return o.String() == k.Outcome }) {
-			n += h.Count()
-		}
-	}
-	return float64(n)
-}
-
-func refusalsPerBooking(rec *record.Record) (float64, bool) {
-	n, ok := confirmed(rec)
-	if !ok || answers(rec) == 0 {
-		return 0, false
-	}
-	return share(answers(rec, booking.Busy, booking.Shed), n)
-}
-
-func gaveUpAtGate(rec *record.Record) (float64, bool) {
-	return percent(float64(rec.Final("gave-up-at-gate", false)), float64(rec.Stage(record.StageForm, false)))
-}
-
-func gaveUp(rec *record.Record) (float64, bool) {
-	var n uint64
-	for _, g := range rec.Groups {
-		for name, c := range g.Finals {
-			if g.Name != record.GroupBots && strings.HasPrefix(name, "gave-up") {
-				n += c
-			}
-		}
-	}
-	return percent(float64(n), float64(rec.Stage(record.StageBooks, false)))
-}
-
-func peakLoad(rec *record.Record) (float64, bool) {
-	v, ok := rec.MaxSample(record.SampleGatewayLoad)
-	return v, ok && finite(v)
-}
-
-func firstTenth(rec *record.Record) (float64, bool) {
-	var all uint64
-	for _, d := range rec.Deciles {
-		all += d.Confirmed
-	}
-	if len(rec.Deciles) != 10 {
-		return 0, false
-	}
-	return percent(float64(rec.Deciles[0].Confirmed), float64(all))
-}
-
-func depthAtRisk(rec *record.Record) (float64, bool) {
-	v, ok := rec.MaxSample(record.SampleQueueDepth)
-	if !ok || !finite(v) || !(rec.Header.People > 0) {
-		return 0, false
-	}
-	return v / rec.Header.People, true
-}
-
-// amplification is requests over first tries in the worst second of those with at
-// least twenty first tries: in an emptier one a single visitor decides.
-func amplification(rec *record.Record) (worst float64, ok bool) {
-	all, first := rec.Counters[record.CountRequests], rec.Counters[record.CountFirstTries]
-	for i := range min(len(all), len(first)) {
-		if first[i] >= 20 {
-			worst, ok = max(worst, float64(all[i])/float64(first[i])), true
-		}
-	}
-	return worst, ok
-}
-
-func timeouts(rec *record.Record) (float64, bool) {
-	return percent(answers(rec, booking.Timeout, booking.Failed, booking.Unsent), answers(rec))
-}
-
-func confirmedShare(rec *record.Record) (float64, bool) {
-	n, ok := confirmed(rec)
-	if !ok {
-		return 0, false
-	}
-	return percent(n, rec.Header.Capacity["stock.reservations"])
-}
 
 // RunPoint is one point of a sweep: its settings and its runs, a record a seed.
 type RunPoint struct {

@@ -10,6 +10,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/record"
+	"spillway/reports"
 )
 
 // Versus draws two runs of one rush beside each other on the same axes: response
@@ -30,7 +31,9 @@ func Versus(a, b *record.Record) (Figure, error) {
 		}
 		// Response time, with the wait of those who timed out.
 		p := r.over(name, 120)
-		hs := r.hists(func(k record.Key) bool { return k.Clock == record.Response && slices.Contains(backend, k.Span) })
+		hs := r.hists(func(k record.Key) bool {
+			return k.Clock == record.Response && k.Group != record.GroupBots && slices.Contains(backend, k.Span)
+		})
 		xs := make([]float64, r.n)
 		for j := range xs {
 			xs[j] = r.scenario(float64(j) + 0.5)
@@ -172,17 +175,17 @@ func Versus(a, b *record.Record) (Figure, error) {
 			sh.panels = append(sh.panels, p)
 		}
 	}
-	sh.caption = "Status, check, submit and poll together; each row has one scale. A request that timed out counts with the time its visitor waited. Where more is written than people were told, bookings went to people who had already been told \"timeout\"." +
-		fmt.Sprintf(" Timed out or failed: %s left, %s right.", lostShare(a), lostShare(b))
+	sh.caption = "Status, check, submit and poll together, response times of people only; each row has one scale. A request that timed out counts with the time its visitor waited. Where more is written than people were told, bookings went to people who had already been told \"timeout\"." +
+		fmt.Sprintf(" Timed out: %s left, %s right.", lostShare(a), lostShare(b))
 	return sh.figure()
 }
 
 func lostShare(rec *record.Record) string {
-	v, ok := timeouts(rec)
-	if !ok {
+	v := reports.Timeouts(rec)
+	if !v.OK {
 		return "n/a"
 	}
-	return short(v) + " % of all requests"
+	return short(100*v.V) + " % of all requests"
 }
 
 // cumulated sums counts per second up, a value per bin.
