@@ -61,12 +61,23 @@ func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
 
 // One submit through all layers in process, 32 at a time: decoding, station,
-// script on the embedded Redis, queue. HTTP itself is not in it.
+// script on the embedded Redis, queue. HTTP itself and the writer are not in it.
 func BenchmarkSubmit(b *testing.B) {
 	c := sale()
 	c.Stock.Items, c.Queue.Depth, c.Gateway.Capacity = []int{1 << 30}, 0, 1e6
 	c.Stock.BatchMax = 64
-	s := serve(b, c)
+	s, err := Open(context.Background(), c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.Close(ctx) // what it queued is not worth writing
+	})
+	if err := s.faults.begin(wire.Fault{Kind: faultWriterStop, For: time.Hour}); err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	b.SetParallelism(16)
 	b.RunParallel(func(p *testing.PB) {
