@@ -35,14 +35,17 @@ func (sc *Scaled) Explain(w io.Writer) error {
 		full.Mode, scaleWord(sc.S), sc.K, signed(full.Window.From), signed(full.Window.To), round(sc.Length))
 
 	rows, same := sc.lawRows()
-	half := (len(rows) + 1) / 2
-	fmt.Fprintf(b, "%-50s   %s\n", "similarity law: full size -> run", "(what is not listed stays as it is)")
+	half, width := (len(rows)+1)/2, 0
+	for _, r := range rows[:half] {
+		width = max(width, len(r))
+	}
+	fmt.Fprintf(b, "similarity law: full size -> run; what is not listed stays as it is\n")
 	for i := range half {
-		right := ""
 		if i+half < len(rows) {
-			right = rows[i+half]
+			fmt.Fprintf(b, "  %-*s  %s\n", width, rows[i], rows[i+half])
+		} else {
+			fmt.Fprintf(b, "  %s\n", rows[i])
 		}
-		fmt.Fprintf(b, "  %-50s %s\n", rows[i], right)
 	}
 
 	if same > 0 {
@@ -134,11 +137,12 @@ func (sc *Scaled) lawRows() (rows []string, same int) {
 			case l.rule == byTime && sc.K == 1:
 				same++
 			default:
-				rows = append(rows, fmt.Sprintf("%-22s %s -> %s", p, value(v, unit), run[p]))
+				from, _ := strings.CutSuffix(value(v, unit), " "+unit)
+				rows = append(rows, fmt.Sprintf("%-20s %s -> %s", p, from, run[p]))
 			}
 		})
 		if l.path == "gateway.capacity" {
-			rows = append(rows, fmt.Sprintf("%-22s %.5g -> %.5g units/s", "  all gateways", sc.Full.Gateway.Capacity*sc.Full.Gateway.Instances, sc.PooledCapacity()))
+			rows = append(rows, fmt.Sprintf("%-20s %.0f -> %.5g units/s", "  all gateways", sc.Full.Gateway.Capacity*sc.Full.Gateway.Instances, sc.PooledCapacity()))
 		}
 	}
 	return rows, same
