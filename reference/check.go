@@ -98,8 +98,8 @@ func (c Config) check() error {
 		return fmt.Errorf("off: mode lottery has no way without its queue")
 	}
 	for i, n := range c.Stock.Items {
-		if n < 0 || n > 1<<40 {
-			return fmt.Errorf("stock.items: item %d has %d reservations: want 0 to 2^40", i, n)
+		if n < 0 || n > 1e9 {
+			return fmt.Errorf("stock.items: item %d has %d reservations: want 0 to 10^9", i, n)
 		}
 	}
 	return nil

@@ -64,7 +64,7 @@ func (d discard) WriteHeader(int)             {}
 // script on the embedded Redis, queue. HTTP itself and the writer are not in it.
 func BenchmarkSubmit(b *testing.B) {
 	c := sale()
-	c.Stock.Items, c.Queue.Depth, c.Gateway.Capacity = []int{1 << 30}, 0, 1e6
+	c.Stock.Items, c.Queue.Depth, c.Gateway.Capacity = []int{1e9}, 0, 1e6
 	c.Stock.BatchMax = 64
 	s, err := Open(context.Background(), c)
 	if err != nil {
