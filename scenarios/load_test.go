@@ -353,6 +353,8 @@ func TestTextReadsBack(t *testing.T) {
 	})
 }
 
+// Run it with -fuzzminimizetime=1x: else the fuzzer spends its time on making
+// whole scenarios shorter.
 func FuzzParse(f *testing.F) {
 	for _, name := range Names() {
 		text, err := shippedText(name)

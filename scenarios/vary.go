@@ -77,7 +77,7 @@ func (s *Spec) set(key, value string) error {
 		delete(s.at, key)
 		return nil
 	}
-	err := fmt.Errorf("unknown key %q%s (list them with: spillway scenario explain --keys)", clip(key), didYouMeanKey(key))
+	err := fmt.Errorf("unknown key %q%s (a key is section.name, such as queue.depth)", clip(key), didYouMeanKey(key))
 	s.each(func(path, unit string, v reflect.Value) {
 		if path != key || unit == "text" {
 			return
