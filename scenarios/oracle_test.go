@@ -27,7 +27,6 @@ type oracle struct {
 	stock    int
 	depth    int
 	carry    float64
-	soldAt   time.Duration
 	flags    []time.Duration // last read of the closed flag, by instance
 	flagSold []bool
 	results  map[booking.VisitID]bool
