@@ -180,35 +180,37 @@ func (r *run) counts(match func(record.Key) bool) []uint64 {
 	return out
 }
 
-// hists are the merged histograms per second of the run.
+// hists are the merged histograms per bin; nil where there is nothing.
 func (r *run) hists(match func(record.Key) bool) []*record.Hist {
-	out := make([]*record.Hist, r.n)
+	out := make([]*record.Hist, r.bins())
 	for _, k := range r.keys {
 		if k.Second >= 0 && int(k.Second) < r.n && match(k) {
-			if out[k.Second] == nil {
-				out[k.Second] = &record.Hist{}
+			i := int(k.Second) / r.w
+			if out[i] == nil {
+				out[i] = &record.Hist{}
 			}
-			out[k.Second].Merge(r.rec.Hists[k])
+			out[i].Merge(r.rec.Hists[k])
 		}
 	}
 	return out
 }
 
-// quantile is a quantile in seconds per second of the run (times scale), from
-// bins just wide enough to carry it, up to widest; NaN where even that is too
-// little. A bin never reaches across a border.
-func (r *run) quantile(hs []*record.Hist, q, scale float64, widest int, borders []int) []float64 {
+// quantile is a quantile in seconds (times scale) for each bin, taken over as many
+// bins as it needs to be carried, up to widest; NaN where even those are too few.
+// It never reaches across the border of a window.
+func (r *run) quantile(hs []*record.Hist, q, scale float64) []float64 {
 	out := make([]float64, len(hs))
 	for i := range out {
-		out[i] = math.NaN()
+		out[i] = nan
 	}
+	widest, borders := r.widest(), r.borders()
 	for i := 0; i < len(hs); {
 		h, end := &record.Hist{}, i
 		for end < len(hs) && end-i < widest && !record.Carries(q, h.Count()) && (end == i || !slices.Contains(borders, end)) {
 			h.Merge(hs[end])
 			end++
 		}
-		if !record.Carries(q, h.Count()) || h.Count() == 0 {
+		if h.Count() == 0 || !record.Carries(q, h.Count()) {
 			i++
 			continue
 		}
@@ -220,13 +222,20 @@ func (r *run) quantile(hs []*record.Hist, q, scale float64, widest int, borders 
 	return out
 }
 
-// borders are the run seconds at which a window begins or ends.
+// widest is how many bins a percentile may be taken over: ten seconds of the run or
+// a fifth of it, for more would show no course over time; one bin at least.
+func (r *run) widest() int { return max(1, min(10, r.n/5)/r.w) }
+
+// widestText is the same in scenario time, for captions.
+func (r *run) widestText() string { return seconds(float64(r.widest()*r.w) * r.k) }
+
+// borders are the bins at which a window begins or ends.
 func (r *run) borders() []int {
 	var out []int
 	for _, w := range r.rec.Header.Windows {
 		for _, t := range []float64{w.From.Seconds(), w.To.Seconds()} {
 			if s := (t - r.from) / r.k; s > 0 && s < float64(r.n) {
-				out = append(out, int(math.Ceil(s-1e-9)))
+				out = append(out, int(math.Ceil(s-1e-9))/r.w)
 			}
 		}
 	}
@@ -244,8 +253,8 @@ func (r *run) sample(name string, scale float64) (xs, ys []float64) {
 				top = p
 			}
 		}
-		if finite(top.Value) {
-			xs, ys = append(xs, r.scenario(top.At.Seconds())), append(ys, top.Value*scale)
+		if t := top.At.Seconds(); finite(top.Value) && t >= 0 && t <= float64(r.n) {
+			xs, ys = append(xs, r.scenario(t)), append(ys, top.Value*scale)
 		}
 	}
 	return xs, ys

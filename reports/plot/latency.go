@@ -50,40 +50,33 @@ func (fam family) matches(k record.Key) bool {
 	return slices.ContainsFunc(fam.steps, func(s booking.Step) bool { return s.String() == k.Span })
 }
 
-// widest is how many seconds a percentile's bin may cover at most: a fifth of the
-// run, for a wider one would show no course over time.
-func (r *run) widest() int { return max(1, min(10, r.n/5)) }
-
 // bands adds p50, p90 and p99 of one family to a panel, filled between.
 func (r *run) bands(p *panel, hs []*record.Hist, c paint) (lists [][]float64, total uint64) {
-	b := r.borders()
-	qs := []float64{0.5, 0.9, 0.99}
-	wide := max(r.widest(), r.w)
-	for _, q := range qs {
-		lists = append(lists, r.quantile(hs, q, r.k, wide, b))
-	}
 	for _, h := range hs {
 		total += h.Count()
 	}
-	edges := make([]float64, r.n+1)
-	for i := range edges {
-		edges[i] = r.scenario(float64(i))
-	}
-	// One value a second; doubled at the edges so that bands are steps too.
+	edges := r.edges()
+	// Doubled at the edges, so that bands have steps like the lines.
 	var xs []float64
-	dbl := make([][]float64, len(qs))
-	for i := range r.n {
+	for i := range hs {
 		xs = append(xs, edges[i], edges[i+1])
-		for q := range qs {
-			dbl[q] = append(dbl[q], lists[q][i], lists[q][i])
+	}
+	var doubled [][]float64
+	for _, q := range []float64{0.5, 0.9, 0.99} {
+		vs := r.quantile(hs, q, r.k)
+		lists = append(lists, vs)
+		var twice []float64
+		for _, v := range vs {
+			twice = append(twice, v, v)
 		}
+		doubled = append(doubled, twice)
 	}
 	p.draw = append(p.draw, func(f *frame) {
-		f.band(xs, dbl[1], dbl[2], fade(c, 0.16))
-		f.band(xs, dbl[0], dbl[1], fade(c, 0.32))
-		f.line(xs, dbl[2], fade(c, 0.75), 1.0, dotted)
-		f.line(xs, dbl[1], c, 1.0, dashed)
-		f.line(xs, dbl[0], c, 1.8, nil)
+		f.band(xs, doubled[1], doubled[2], fade(c, 0.16))
+		f.band(xs, doubled[0], doubled[1], fade(c, 0.32))
+		f.line(xs, doubled[2], fade(c, 0.75), 1.0, dotted)
+		f.line(xs, doubled[1], c, 1.0, dashed)
+		f.line(xs, doubled[0], c, 1.8, nil)
 	})
 	return lists, total
 }
@@ -134,7 +127,7 @@ func Response(rec *record.Record) (Figure, error) {
 		}
 	}
 	return (&sheet{id: id, title: "Response time over the evening", sub: about(rec), panels: ps, cols: cols, keys: bandKeys(),
-		caption: "People only: bots would flatter it. From the moment a request was due to its answer, in scenario time, on one logarithmic scale. Refusals have panels of their own: a fast no never improves the time of a yes. A percentile is drawn only where at least ten samples lie beyond it; bins widen up to " + seconds(float64(r.widest())*r.k) + " for that, else there is a gap. Upright lines: the opening, and dashed where they fell the moments at which the stock was gone and the last row was written. Requests that got no answer are in the figure of refusals."}).figure()
+		caption: "People only: bots would flatter it. From the moment a request was due to its answer, in scenario time, on one logarithmic scale. Refusals have panels of their own: a fast no never improves the time of a yes. A percentile is drawn only where at least ten samples lie beyond it; bins widen up to " + r.widestText() + " for that, else there is a gap. Upright lines: the opening, and dashed where they fell the moments at which the stock was gone and the last row was written. Requests that got no answer are in the figure of refusals."}).figure()
 }
 
 // ecdf is the share of h at or below each bucket, in percent, over scenario seconds.
@@ -276,21 +269,16 @@ func Lateness(rec *record.Record) (Figure, error) {
 
 	a := r.over("Lateness over time", 110)
 	a.y.label = "wall time"
-	b := r.borders()
-	wide := max(r.widest(), r.w)
-	p50, p99 := r.quantile(hs, 0.5, 1, wide, b), r.quantile(hs, 0.99, 1, wide, b)
-	most := make([]float64, r.n)
+	p50, p99 := r.quantile(hs, 0.5, 1), r.quantile(hs, 0.99, 1)
+	most := make([]float64, len(hs))
 	for i, h := range hs {
 		most[i] = nan
 		if h.Count() > 0 {
 			most[i] = h.Max().Seconds()
 		}
 	}
-	xs := make([]float64, r.n)
-	for i := range xs {
-		xs[i] = r.scenario(float64(i) + 0.5)
-	}
-	a.curves(xs, []curve{{"p50", blue, p50, false}, {"p99", vermilion, p99, false}, {"largest in the second", inkSoft, most, true}})
+	xs := r.middles()
+	a.curves(xs, []curve{{"p50", blue, p50, false}, {"p99", vermilion, p99, false}, {"largest", inkSoft, most, true}})
 	lo, hi, _ := extent(p50, p99, most, []float64{limit})
 	a.y.logarithmic(max(lo, 1e-6), max(hi, 1e-6), seconds)
 	a.quiet = true

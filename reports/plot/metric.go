@@ -190,7 +190,7 @@ type Spread struct {
 func (p RunPoint) Of(m Metric) (s Spread, ok bool) {
 	var vs []float64
 	for _, rec := range p.Records {
-		if v, ok := m.Of(rec); ok && finite(v) {
+		if v, ok := m.Of(rec); ok && math.Abs(v) < 1e150 { // beyond it squares overflow
 			vs = append(vs, v)
 		}
 	}

@@ -93,6 +93,9 @@ var (
 
 // ramp is the colour at a share 0..1 of viridis.
 func ramp(share float64) color.NRGBA {
+	if math.IsNaN(share) {
+		share = 0.5
+	}
 	at := min(max(share, 0), 1) * float64(len(viridis)-1)
 	i := min(int(at), len(viridis)-2)
 	f, a, b := at-float64(i), viridis[i], viridis[i+1]
@@ -162,6 +165,8 @@ type axis struct {
 	flip     bool // rows count downwards
 }
 
+// norm is the place of v along the axis, 0..1 inside it. What lies far outside is
+// drawn nearer than it is: the rasteriser's time grows with the coordinates.
 func (a *axis) norm(v float64) float64 {
 	if !(a.max > a.min) {
 		return 0.5
@@ -170,28 +175,33 @@ func (a *axis) norm(v float64) float64 {
 	if a.log {
 		scale, v = gplot.LogScale{}, math.Max(v, a.min/10)
 	}
-	if a.flip {
-		return 1 - scale.Normalize(a.min, a.max, v)
+	n := scale.Normalize(a.min, a.max, v)
+	if math.IsNaN(n) {
+		return 0.5
 	}
-	return scale.Normalize(a.min, a.max, v)
+	n = min(max(n, -4), 5)
+	if a.flip {
+		return 1 - n
+	}
+	return n
 }
 
 // linear sets the axis from 0 (or lo, when below) to a little over hi.
 func (a *axis) linear(lo, hi, headroom float64, format func(v, step float64) string) {
 	lo = math.Min(lo, 0)
-	if !finite(lo) || !finite(hi) || hi <= lo {
+	if !finite(lo) || !finite(hi) || hi <= lo || hi-lo > 1e200 || hi-lo < 1e-200 {
 		lo, hi = 0, 1
 	}
 	a.min, a.max, a.grid = lo, lo+(hi-lo)*(1+headroom), true
 	step := niceStep((a.max - a.min) / 4.5)
-	for i := math.Ceil(a.min / step); i*step <= a.max*(1+1e-9); i++ {
+	for i := math.Ceil(a.min / step); i*step <= a.max*(1+1e-9) && len(a.ticks) < 20; i++ {
 		a.ticks = append(a.ticks, gplot.Tick{Value: i * step, Label: format(i*step, step)})
 	}
 }
 
 // logarithmic sets the axis to whole steps of 1-2-5 around [lo, hi], both > 0.
 func (a *axis) logarithmic(lo, hi float64, format func(v float64) string) {
-	if !finite(lo) || !finite(hi) || lo <= 0 || hi < lo {
+	if !(lo > 1e-200) || !(hi < 1e200) || hi < lo {
 		lo, hi = 0.001, 1
 	}
 	a.log, a.grid = true, true
@@ -244,7 +254,7 @@ func ceil125(v float64) float64 {
 }
 
 func niceStep(v float64) float64 {
-	if !(v > 0) {
+	if !(v > 0) || !finite(v) {
 		return 1
 	}
 	return ceil125(v)
@@ -445,7 +455,7 @@ func (f *frame) band(xs, lo, hi []float64, c color.Color) {
 	}
 	clamp := func(v float64) float64 { return min(max(v, f.y.min), f.y.max) }
 	for i := range xs {
-		if !f.inside(xs[i], lo[i]) || !f.inside(xs[i], hi[i]) {
+		if !f.inside(xs[i], lo[i]) || !f.inside(xs[i], hi[i]) || xs[i] < f.x.min || xs[i] > f.x.max {
 			flush()
 			continue
 		}

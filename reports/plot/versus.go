@@ -34,12 +34,8 @@ func Versus(a, b *record.Record) (Figure, error) {
 		hs := r.hists(func(k record.Key) bool {
 			return k.Clock == record.Response && k.Group != record.GroupBots && slices.Contains(backend, k.Span)
 		})
-		xs := make([]float64, r.n)
-		for j := range xs {
-			xs[j] = r.scenario(float64(j) + 0.5)
-		}
-		wide, bo := max(r.widest(), r.w), r.borders()
-		p50, p99 := r.quantile(hs, 0.5, r.k, wide, bo), r.quantile(hs, 0.99, r.k, wide, bo)
+		xs := r.middles()
+		p50, p99 := r.quantile(hs, 0.5, r.k), r.quantile(hs, 0.99, r.k)
 		p.draw = append(p.draw, func(f *frame) {
 			f.band(xs, p50, p99, fade(blue, 0.15))
 			f.line(xs, p99, vermilion, 1.5, nil)
