@@ -34,6 +34,7 @@ type command struct {
 	Merge     mergeCmd     `cmd:"" help:"Merge the records of a run's shards without loss."`
 	Reconcile reconcileCmd `cmd:"" help:"Prove the invariants from the stores of a backend."`
 
+	DLQ      dlqCmd      `cmd:"" name:"dlq" help:"Dead letters: list, show, replay, discard, audit."`
 	Scenario scenarioCmd `cmd:"" help:"List, show, explain or validate scenarios."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

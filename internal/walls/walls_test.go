@@ -5,12 +5,17 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"spillway/internal/record"
+	"spillway/reference"
+	"spillway/scenarios"
 )
 
 // may is the house: for every package of the project, the project packages that
@@ -131,7 +136,9 @@ func TestWalls(t *testing.T) {
 // wallTime lists the files outside tests that may read the wall clock or wait on
 // it, each with its reason.
 var wallTime = map[string]string{
-	"internal/clock/clock.go": "the door",
+	"internal/clock/clock.go":         "the door",
+	"scenarios/attack/sleep.go":       "waits more precisely than a clock's AfterFunc can",
+	"scenarios/attack/sleep_linux.go": "the same, by the kernel's own timer",
 }
 
 // inCLI: the command line speaks to people, who live in wall time.
@@ -155,7 +162,8 @@ func TestWallTime(t *testing.T) {
 			}
 			return nil
 		}
-		if !strings.HasSuffix(rel, ".go") || strings.HasSuffix(rel, "_test.go") || strings.HasPrefix(rel, inCLI) {
+		suite := strings.HasSuffix(filepath.Dir(rel), "test") // stocktest, queuetest, …: tests that several packages run
+		if !strings.HasSuffix(rel, ".go") || strings.HasSuffix(rel, "_test.go") || strings.HasPrefix(rel, inCLI) || suite {
 			return nil
 		}
 		f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
@@ -190,5 +198,24 @@ func TestWallTime(t *testing.T) {
 		if !used[f] {
 			t.Errorf("%s no longer reads wall time: take it off the list", f)
 		}
+	}
+}
+
+// The reference backend may not import package record, so it spells the names of
+// its samples itself. They must be the same words.
+func TestSampleNames(t *testing.T) {
+	known := []string{record.SampleGatewayLoad, record.SampleGatewayRoom, record.SampleGatewayBusy, record.SampleRung,
+		record.SampleStockFree, record.SampleClosedAge, record.SampleQueueDepth, record.SampleQueueAge, record.SampleDead,
+		record.SampleWritten, record.SampleDatabaseWait, record.SampleEdgeHits, record.SampleEdgeMisses, record.SampleProbability}
+	if got := reference.SampleNames(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(known))) {
+		t.Errorf("the backend's samples are %v, the record's %v", got, known)
+	}
+	if got := reference.MarkNames(); !slices.Equal(got, []string{record.MarkSoldOut, record.MarkLastConfirmed}) {
+		t.Errorf("the backend's marks are %v", got)
+	}
+	// One table of the layers' switches, told twice.
+	words := slices.Sorted(slices.Values(scenarios.LayerWords()))
+	if off := slices.Sorted(maps.Keys(reference.Layers)); !slices.Equal(words, off) {
+		t.Errorf("scenarios switch %v, the backend %v", words, off)
 	}
 }
