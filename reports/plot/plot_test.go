@@ -1,6 +1,8 @@
 package plot
 
 import (
+	"bytes"
+	"image/png"
 	"os"
 	"path/filepath"
 	"testing"
@@ -65,15 +67,29 @@ func everything(tb testing.TB) []Figure {
 	return out
 }
 
-// TestEveryFigure renders every figure; with FIGS=DIR it leaves them there to be
-// looked at.
+// Each figure is well-formed, small enough, 1,920 pixels wide, and bears its title;
+// with FIGS=DIR they are left there to be looked at.
 func TestEveryFigure(t *testing.T) {
+	if testing.Short() {
+		t.Skip("renders every figure at full resolution")
+	}
 	seen := map[string]bool{}
 	for _, f := range everything(t) {
 		if seen[f.ID] {
 			t.Errorf("two figures are called %s", f.ID)
 		}
 		seen[f.ID] = true
+		texts := parse(t, f)
+		if len(texts) < 5 || f.Title == "" || f.Caption == "" || texts[0] != f.Title {
+			t.Errorf("%s: title %q, caption %q, %d texts", f.ID, f.Title, f.Caption, len(texts))
+		}
+		cfg, err := png.DecodeConfig(bytes.NewReader(f.PNG))
+		if err != nil || cfg.Width != 1920 {
+			t.Errorf("%s: png %d wide, %v", f.ID, cfg.Width, err)
+		}
+		if len(f.PNG) > 400_000 || len(f.SVG) > 400_000 {
+			t.Errorf("%s: %d bytes of PNG, %d of SVG; 400,000 are allowed", f.ID, len(f.PNG), len(f.SVG))
+		}
 		if dir := os.Getenv("FIGS"); dir != "" {
 			for ext, b := range map[string][]byte{".svg": f.SVG, ".png": f.PNG} {
 				if err := os.WriteFile(filepath.Join(dir, f.ID+ext), b, 0o644); err != nil {
@@ -81,6 +97,6 @@ func TestEveryFigure(t *testing.T) {
 				}
 			}
 		}
-		t.Logf("%-34s svg %4d kB  png %4d kB", f.ID, len(f.SVG)/1000, len(f.PNG)/1000)
+		t.Logf("%-34s %4d × %4d  svg %4d kB  png %4d kB", f.ID, cfg.Width, cfg.Height, len(f.SVG)/1000, len(f.PNG)/1000)
 	}
 }

