@@ -1,10 +1,10 @@
 package attack
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -28,17 +28,53 @@ type freezer struct {
 
 type span struct{ from, to time.Duration }
 
-func (f *freezer) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	from := f.clk.Now()
-	if from >= f.from && from < f.to {
-		time.Sleep(f.to - from)
+// freezerReply is all that it ever says.
+var freezerReply = []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+// listen serves until l is closed and every client is gone. It is no net/http
+// server: a thousand answers at the end of the freeze are to cost the machine, and
+// so the truth, as little as can be.
+func (f *freezer) listen(l net.Listener) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		wg.Go(func() {
+			defer c.Close()
+			buf := make([]byte, 2048)
+			for n := 0; ; {
+				m, err := c.Read(buf[n:])
+				if err != nil {
+					return
+				}
+				if n += m; !bytes.HasSuffix(buf[:n], []byte("\r\n\r\n")) {
+					continue
+				}
+				n = 0
+				if !f.answer(c) {
+					return
+				}
+			}
+		})
 	}
-	time.Sleep(f.serve)
-	_, _ = w.Write([]byte("{}"))
+}
+
+func (f *freezer) answer(c net.Conn) bool {
+	from := f.clk.Now()
+	wait := f.serve
+	if from >= f.from && from < f.to {
+		wait += f.to - from
+	}
+	time.Sleep(wait)
+	_, err := c.Write(freezerReply)
 	to := f.clk.Now()
 	f.mu.Lock()
 	f.took = append(f.took, span{from, to})
 	f.mu.Unlock()
+	return err == nil
 }
 
 // service is the server's own median service time outside the freeze and its
@@ -128,16 +164,15 @@ func freeze(tb testing.TB, gap time.Duration, n int, from, length time.Duration,
 	at := every(gap, n)
 	s := newSchedule(at)
 	f := &freezer{from: from, to: from + length, serve: time.Millisecond}
-	srv := &http.Server{Handler: f}
 	done := make(chan struct{})
 	f.clk = clock.WallFrom(time.Now().Add(50 * time.Millisecond))
-	go func() { _ = srv.Serve(l); close(done) }()
+	go func() { f.listen(l); close(done) }()
 	cap := workers
 	if cap == 0 {
 		cap = DefaultInFlight
 	}
 	driveFrom(tb, f.clk, "http://"+l.Addr().String(), s, cap, at[n-1]+1)
-	_ = srv.Close()
+	_ = l.Close()
 	<-done
 	usual, draining := f.service(time.Second)
 	got = s.hist(record.Response, booking.OK)
