@@ -32,7 +32,11 @@ const unsureNote = "“? (n=…)”: cannot tell, fewer than ten samples lie bey
 func (s Summary) FunnelTable() Table {
 	t := Table{Title: "Funnel of visits (people)", Columns: []string{"reached", "visits", "of the stage before"}}
 	for _, n := range s.Funnel {
-		t.Rows = append(t.Rows, []string{n.Name, Count.Format(float64(n.N)), n.Share.Text(Share)})
+		of := ""
+		if n.Of != "" {
+			of = n.Share.Text(Share)
+		}
+		t.Rows = append(t.Rows, []string{n.Name, Count.Format(float64(n.N)), of})
 	}
 	t.Rows = append(t.Rows, []string{"gave up", Count.Format(float64(s.GaveUp.N)), s.GaveUp.Share.Text(Share) + " of " + s.GaveUp.Of})
 	return t

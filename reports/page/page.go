@@ -56,6 +56,7 @@ var tmpl = template.Must(template.New("page").Funcs(template.FuncMap{
 	},
 	"style": func() template.CSS { return template.CSS(style) },
 	"class": func(s any) string { return strings.ReplaceAll(fmt.Sprint(s), " ", "-") },
+	"count": func(n uint64) string { return reports.Count.Format(float64(n)) },
 	"upper": func(s any) string { return strings.ToUpper(fmt.Sprint(s)) },
 	"list":  func(s []string) string { return strings.Join(s, ", ") },
 }).Parse(source))
@@ -168,11 +169,11 @@ func beside(p Page) (out []string) {
 func tiles(s reports.Summary) []tile {
 	sold := s.SoldOut.Text(reports.Moment)
 	if s.SoldOut.OK {
-		sold += " opening"
+		sold = reports.Seconds.Format(s.SoldOut.V)
 	}
 	return []tile{
 		{s.Confirmed.Share.Text(reports.Share), "confirmed, of " + s.Stock.Text(reports.Count) + " in stock"},
-		{sold, "sold out"},
+		{sold, "from the opening to sold out"},
 		{s.Wait.P50.Text(reports.Seconds), "wait for confirmation, p50"},
 		{s.GatewayLoad.Text(reports.Factor), "peak load of the gateways, 1 = capacity"},
 		{s.QueueDepth.Text(reports.Count), "peak depth of the queue"},
