@@ -23,6 +23,11 @@
 // costs 1.1 MB a figure (regular and bold), which a page of fifteen figures cannot
 // carry.
 //
+// A text carries its measured length as well, which holds other fonts to it.
+//
+// Metrics stand on package reports, so that a table and a figure of one run never
+// differ; it imports no figure.
+//
 // Counts are those of the run; each figure's second line names the scale. Moments
 // and durations are scenario time, except the generator's own lateness.
 package plot

@@ -74,7 +74,7 @@ func Flow(rec *record.Record) (Figure, error) {
 	visits, requests, polls := r.counter(record.CountVisits), r.counter(record.CountRequests), r.counter(record.CountPolls)
 	people.curves(xs, []curve{{"visits opened", sky, visits, false}, {"requests, without polls", blue, requests, false}, {"result polls", orange, polls, false}})
 	people.y.linear(0, top(visits, requests, polls), 0.2, number)
-	people.y.label = "per second"
+	people.y.label = r.rateLabel("per second")
 	if len(people.keys) == 0 {
 		people = nil
 	}
@@ -87,13 +87,13 @@ func Flow(rec *record.Record) (Figure, error) {
 		{"submits sent", sky, submits, true}, {"accepted", orange, accepted, false}})
 	path.curves(wx, []curve{{"written (served)", green, written, false}})
 	path.y.linear(0, top(presses, passed, submits, accepted, written), 0.12, number)
-	path.y.label = "per second"
+	path.y.label = r.rateLabel("per second")
 	if len(path.keys) == 0 {
 		path = nil
 	}
 
 	refused := r.over("Refused or failed, by cause", 110)
-	refused.y.label = "requests per second"
+	refused.y.label = r.rateLabel("requests per second")
 	tops := make([]float64, r.bins())
 	edges := r.edges()
 	for _, o := range causes() {
@@ -156,7 +156,7 @@ func Amplification(rec *record.Record) (Figure, error) {
 	a.draw = append(a.draw, func(f *frame) { f.hline(1, "1 = no retries", inkSoft) })
 
 	b := r.over("Requests per second", 110)
-	b.y.label = "per second"
+	b.y.label = r.rateLabel("per second")
 	b.y.linear(0, top(all), 0.12, number)
 	repeat := make([]float64, len(all))
 	for i := range all {
@@ -192,4 +192,12 @@ func scaleNote(rec *record.Record) string {
 		return " (a scale model: " + scaleText(h) + ")"
 	}
 	return ""
+}
+
+// rateLabel says of which second a rate is, where run and scenario differ.
+func (r *run) rateLabel(s string) string {
+	if r.k != 1 {
+		return s + " of the run"
+	}
+	return s
 }

@@ -2,6 +2,7 @@ package plot
 
 import (
 	"bytes"
+	"fmt"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -99,4 +100,27 @@ func TestEveryFigure(t *testing.T) {
 		}
 		t.Logf("%-34s %4d × %4d  svg %4d kB  png %4d kB", f.ID, cfg.Width, cfg.Height, len(f.SVG)/1000, len(f.PNG)/1000)
 	}
+}
+
+// Drawing one run, and what it leaves out.
+func ExampleAll() {
+	figures, err := All(recordtest.Lossless(1))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, f := range figures {
+		fmt.Println(f.ID)
+	}
+	fmt.Println(Omitted(record.New(record.Header{}))[0])
+	// Output:
+	// flow
+	// funnel
+	// response
+	// confirmation
+	// queue
+	// layers
+	// amplification
+	// lateness
+	// figure flow: no data: no counters and no requests
 }

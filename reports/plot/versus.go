@@ -49,7 +49,7 @@ func Versus(a, b *record.Record) (Figure, error) {
 
 		// What became of the requests.
 		q := r.over("", 100)
-		q.y.label = "requests per second"
+		q.y.label = r.rateLabel("requests per second")
 		refused, lost := []booking.Outcome{}, []booking.Outcome{booking.Timeout, booking.Failed, booking.Unsent}
 		for _, o := range causes() {
 			if o.Refusal() {
