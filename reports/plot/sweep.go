@@ -2,6 +2,7 @@ package plot
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"sort"
 	"strings"
@@ -79,7 +80,7 @@ func valueAxis(key string, xs []float64) axis {
 	a.log = a.min > 0 && a.max/a.min >= 8
 	if a.log {
 		f := a.max / a.min
-		a.min, a.max = a.min/pow(f, 0.06), a.max*pow(f, 0.06)
+		a.min, a.max = a.min/math.Pow(f, 0.06), a.max*math.Pow(f, 0.06)
 	} else {
 		d := max(a.max-a.min, 1e-9)
 		a.min, a.max = a.min-0.06*d, a.max+0.06*d
@@ -129,7 +130,7 @@ func Curves(points []RunPoint, key string) (Figure, error) {
 	s := &sheet{id: id, title: "What " + strings.Split(keyLabel(key), " (")[0] + " moves", sub: aboutSweep(all), cols: 3}
 	for i, r := range rows {
 		if len(rows) > 1 {
-			s.keys = append(s.keys, key2(r.label, lineColor(i, len(rows)), false))
+			s.keys = append(s.keys, keyOf(r.label, lineColor(i, len(rows)), false))
 		}
 	}
 	x := valueAxis(key, xs)
@@ -204,7 +205,7 @@ func Curves(points []RunPoint, key string) (Figure, error) {
 	return s.figure()
 }
 
-func key2(label string, c paint, area bool) key { return key{label: label, color: c, area: area} }
+func keyOf(label string, c paint, area bool) key { return key{label: label, color: c, area: area} }
 
 func lineColor(i, n int) paint {
 	if n == 1 {

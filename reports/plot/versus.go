@@ -159,7 +159,7 @@ func Versus(a, b *record.Record) (Figure, error) {
 				p.y.logarithmic(lo, hi, seconds)
 			case 1:
 				p.title = "Answers"
-				p.keys = []key{key2("answered", green, true), key2("refused", orange, true), key2("timed out or failed", black, true)}
+				p.keys = []key{keyOf("answered", green, true), keyOf("refused", orange, true), keyOf("timed out or failed", black, true)}
 				p.y.linear(0, top(rates...), 0.2, number)
 			case 2:
 				p.y.linear(0, max(top(waits...), 1), 0.1, number)
