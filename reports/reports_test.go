@@ -116,11 +116,18 @@ func TestNumbersByHand(t *testing.T) {
 	if !reflect.DeepEqual(s.Refusals, want) {
 		t.Errorf("refusals %+v", s.Refusals)
 	}
+	// Seconds 0, 1 and 2 have mean loads 0.5, 0.9 and 0.2; the greatest sample is in the first.
+	r := known()
+	ms := time.Millisecond
+	r.Samples[record.SampleGatewayLoad] = []record.Point{{At: 100 * ms}, {At: 600 * ms, Value: 1}, {At: 1000 * ms, Value: 0.9}, {At: 2999 * ms, Value: 0.2}}
+	if v := reports.GatewayLoad(r); !v.OK || v.V != 0.9 {
+		t.Errorf("peak load %+v, want 0.9", v)
+	}
 	// 40 rows, 25 visits told: 37.5 % never told. 65 submits of people in the peak.
 	if s.Reason != "" {
 		t.Errorf("reason %q from fewer than 100 calls", s.Reason)
 	}
-	r := known()
+	r = known()
 	r.Hist(record.Key{Span: "submit", Clock: record.Response, Outcome: "timeout", Group: "people", Second: 4}).AddN(15*time.Second, 135)
 	r.Samples[record.SampleDatabaseWait] = []record.Point{{At: 1, Value: 21}}
 	got := reports.Summarize(r).Reason

@@ -140,9 +140,9 @@ func answer(s reports.Summary) (out []string) {
 		add("%s.", t)
 	}
 	if s.GatewayLoad.OK {
-		t := "At the worst moment the gateways were offered " + s.GatewayLoad.Text(reports.Factor) + " times their capacity"
+		t := "In the worst second the gateways were offered " + s.GatewayLoad.Text(reports.Factor) + " times their capacity"
 		if s.QueueDepth.OK {
-			t += " and " + s.QueueDepth.Text(reports.Count) + " entries waited in the queue"
+			t += "; at most " + s.QueueDepth.Text(reports.Count) + " entries waited in the queue"
 		}
 		add("%s.", t)
 	}
