@@ -37,7 +37,9 @@ type engine struct {
 	driver  driver
 	target  *target
 	inner   http.RoundTripper
-	workers int // upper bound of requests under way
+	conns   *conns    // inner, when it is one of ours
+	origin  time.Time // with conns: the wall moment of offset 0
+	workers int       // upper bound of requests under way
 
 	grace time.Duration
 	woke  time.Duration // when the dispatcher last woke
@@ -85,6 +87,12 @@ var (
 // newEngine makes an engine for one run of the given length.
 func newEngine(clk clock.Clock, s sleeper, d driver, t *target, inner http.RoundTripper, workers int, length, grace time.Duration) *engine {
 	e := &engine{clk: clk, sleeper: s, driver: d, target: t, inner: inner, workers: workers, end: length, grace: grace}
+	if c, ok := inner.(*conns); ok {
+		e.conns = c
+		if wall, ok := clk.(clock.Wall); ok {
+			e.origin = wall.Origin()
+		}
+	}
 	e.out = make(chan uint32, workers+2)
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	return e
@@ -101,6 +109,9 @@ func (e *engine) run(ctx context.Context) error {
 	defer stop()
 	// vegeta does not ask the pacer while all its workers are busy, so the last
 	// moment needs a clock of its own.
+	if e.conns != nil {
+		defer context.AfterFunc(e.ctx, e.conns.abort)()
+	}
 	last := e.clk.AfterFunc(e.end+e.grace-e.clk.Now(), e.cancel)
 	defer last()
 
@@ -310,7 +321,13 @@ func (e *engine) RoundTrip(req *http.Request) (*http.Response, error) {
 		e.post(x)
 		return stubUnsent, nil
 	}
-	ctx, cancel := context.WithTimeout(e.ctx, x.timeout)
+	var ctx context.Context
+	var cancel context.CancelFunc
+	if e.conns != nil {
+		ctx, cancel = until{e.ctx, e.origin.Add(e.clk.Now() + x.timeout)}, func() {}
+	} else {
+		ctx, cancel = context.WithTimeout(e.ctx, x.timeout)
+	}
 	defer cancel()
 	req = req.WithContext(ctx)
 	e.target.fill(x, req)
@@ -327,7 +344,7 @@ func (e *engine) RoundTrip(req *http.Request) (*http.Response, error) {
 		switch {
 		case e.ctx.Err() != nil:
 			x.cut = true
-		case ctx.Err() != nil, errors.As(err, &ne) && ne.Timeout() && x.done-x.sent >= x.timeout:
+		case ctx.Err() != nil, errors.As(err, &ne) && ne.Timeout():
 			x.reply.Outcome = booking.Timeout
 		}
 	}

@@ -142,7 +142,7 @@ func driveFrom(tb testing.TB, clk clock.Clock, url string, s *schedule, workers 
 		tb.Fatal(err)
 	}
 	defer slp.close()
-	inner := newTransport(workers)
+	inner := newInner(t, clk, workers)
 	defer inner.CloseIdleConnections()
 	e := newEngine(clk, slp, s, t, inner, workers, length, Grace)
 	e.brief = true

@@ -123,13 +123,12 @@ func Run(ctx context.Context, sc *scenarios.Scaled, opt Options) (*record.Record
 		header.Notes = append(header.Notes, fmt.Sprintf("at most %d requests could be under way, not %d: the limit of open files", most, workers))
 		workers = most
 	}
-	inner := newTransport(workers)
-	defer inner.CloseIdleConnections()
-
-	clk, config, err := begin(ctx, t, adm, inner)
+	clk, config, err := begin(ctx, t, adm)
 	if err != nil {
 		return nil, err
 	}
+	inner := newInner(t, clk, workers)
+	defer inner.CloseIdleConnections()
 	rec := record.New(header)
 	s, err := newSessions(planOf(sc, config), rec)
 	if err != nil {
@@ -196,8 +195,26 @@ func conclude(rec *record.Record, t *tally) {
 	}
 }
 
-// newTransport is the client side of the wire. Its buffers are small, since
-// thousands of connections have two each: replies take some 300 bytes.
+// transport is the client side of the wire.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
+
+// newInner is our own connections for plain HTTP and net/http's for the rest.
+func newInner(t *target, clk clock.Clock, workers int) transport {
+	if t.base.Scheme != "http" {
+		return newTransport(workers)
+	}
+	addr := t.base.Host
+	if t.base.Port() == "" {
+		addr = net.JoinHostPort(t.base.Hostname(), "80")
+	}
+	return newConns(addr, clk)
+}
+
+// newTransport is net/http's client side. Its buffers are small, since thousands
+// of connections have two each: replies take some 300 bytes.
 func newTransport(workers int) *http.Transport {
 	return &http.Transport{
 		Proxy:               nil, // a proxy of the environment would be what is measured
@@ -211,11 +228,13 @@ func newTransport(workers int) *http.Transport {
 
 // begin makes sure that the target answers, agrees with it on offset 0 and
 // fetches its config.
-func begin(ctx context.Context, t *target, adm *admin, inner http.RoundTripper) (clock.Wall, *policy.Runtime, error) {
+func begin(ctx context.Context, t *target, adm *admin) (clock.Wall, *policy.Runtime, error) {
 	var (
 		origin time.Time
 		clk    = clock.NewWall()
+		inner  = newTransport(1)
 	)
+	defer inner.CloseIdleConnections()
 	for try := 0; ; try++ {
 		clk = clock.WallFrom(clk.Origin().Add(clk.Now() + lead))
 		origin = clk.Origin()
