@@ -354,6 +354,10 @@ func (s *Stack) failed(err error) {
 // Ready tells where the backend serves.
 func (s *Stack) Ready() Ready { return s.ready }
 
+// patience is how long a stop lets work wait for the database in the modes that
+// book synchronously.
+const patience = time.Second
+
 // Close stops accepting, finishes the requests in flight, writes what is queued
 // and closes the stores. When ctx ends first it gives up waiting and says how
 // much was left behind. Calling it again returns the first call's error.
@@ -364,6 +368,12 @@ func (s *Stack) Close(ctx context.Context) error {
 
 func (s *Stack) close(ctx context.Context) error {
 	s.accepting.Store(false)
+	if s.lossless != nil {
+		// Work that still waits for the database was promised to nobody, and most
+		// of its clients are gone. It is turned away, which it would be at the end
+		// of ctx in any case, only by force.
+		defer s.clock.AfterFunc(patience, func() { _ = s.lossless.Close() })() // never fails
+	}
 	var failed error
 	if err := s.visitor.Shutdown(ctx); err != nil {
 		failed = errors.New("stopping: requests were still in flight and were cut off")
