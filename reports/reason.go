@@ -22,26 +22,27 @@ const (
 func reason(r *record.Record) string {
 	noAnswer := []string{booking.Timeout.String(), booking.Failed.String(), booking.Unsent.String()}
 	overload := []string{booking.Shed.String(), booking.Limited.String(), booking.Expired.String(), booking.Unknown.String()}
-	step, window, n, of := worst(r, noAnswer)
-	if of > 0 && float64(n) >= collapseTimeouts*float64(of) {
+	step, window, n, of := worst(r, noAnswer, collapseTimeouts)
+	if of > 0 {
 		late := outcomes(r, step, booking.Timeout.String())
 		word := "timeouts"
 		if late*2 < outcomes(r, step, noAnswer...) {
 			word = "transport errors"
 		}
 		return fmt.Sprintf("%s: %s of the %s calls in the %s had no answer (%s of %s)", word, share(float64(n)/float64(of)), step, window,
-			count(float64(n)), count(float64(of))) + causes(r, step) + "."
+			count(float64(n)), count(float64(of))) + causes(r) + "."
 	}
-	step, window, n, of = worst(r, overload)
-	if of > 0 && float64(n) >= collapseRefused*float64(of) {
+	step, window, n, of = worst(r, overload, collapseRefused)
+	if of > 0 {
 		return fmt.Sprintf("overload: %s of the %s calls in the %s were turned away (%s of %s)", share(float64(n)/float64(of)), step, window,
-			count(float64(n)), count(float64(of))) + causes(r, step) + "."
+			count(float64(n)), count(float64(of))) + causes(r) + "."
 	}
 	return ""
 }
 
-// worst is the step and window with the greatest share of the given outcomes.
-func worst(r *record.Record, of []string) (step, window string, n, all uint64) {
+// worst is the step and window with most of the given outcomes, among those where
+// they are at least a share least of all. all is 0 when there is none.
+func worst(r *record.Record, of []string, least float64) (step, window string, n, all uint64) {
 	windows := r.Header.Windows
 	if len(windows) == 0 {
 		windows = []record.Window{{Name: "run", From: r.Header.From, To: r.Header.To}}
@@ -50,7 +51,7 @@ func worst(r *record.Record, of []string) (step, window string, n, all uint64) {
 		for _, w := range windows {
 			total := Response(r, s, nil, &w).Count()
 			bad := Response(r, s, of, &w).Count()
-			if total >= leastCalls && bad > 0 && (all == 0 || bad*all > n*total) {
+			if total >= leastCalls && float64(bad) >= least*float64(total) && bad > n {
 				step, window, n, all = s, w.Name, bad, total
 			}
 		}
@@ -59,10 +60,10 @@ func worst(r *record.Record, of []string) (step, window string, n, all uint64) {
 }
 
 // causes lists what the backend's own samples say.
-func causes(r *record.Record, step string) string {
+func causes(r *record.Record) string {
 	var parts []string
 	k := r.Header.TimeScale
-	patience := Response(r, step, []string{booking.Timeout.String()}, nil)
+	patience := r.Merged(record.Select{Clock: record.Service, Outcomes: []string{booking.Timeout.String()}})
 	if b := scaled(r, record.SampleDatabaseWait); b.OK && b.V > 0 {
 		s := "the database's backlog reached " + duration(b.V)
 		if p := patience.Min().Seconds() * k; patience.Count() > 0 && b.V > p {

@@ -17,7 +17,7 @@ type spikeCmd struct {
 	choice
 	Baseline string   `default:"suikang-lossless" help:"Scenario of the comparison run; empty for none."`
 	Points   string   `default:"suikang-sweep" help:"Scenario of the short sweep; empty for none."`
-	Vary     []string `default:"admission.probability=5%,20%,50%,100%;queue.depth=2000,5000,10000,40000" sep:";" help:"What the short sweep varies, one key at a time."`
+	Vary     []string `default:"admission.probability=5%,20%,50%,100%;queue.depth=2000,5000,10000,20000,40000" sep:";" help:"What the short sweep varies, one key at a time."`
 	output
 }
 
