@@ -48,7 +48,7 @@ func (c *counted) Rate(time.Duration) float64                              { ret
 func ours(tb testing.TB, url string, at []time.Duration, workers int) (perRequest time.Duration, s *schedule) {
 	s = newSchedule(at)
 	before := cpu(tb)
-	drive(tb, url, s, workers, at[len(at)-1]+time.Minute)
+	drive(tb, url, s, workers, whenDone)
 	return (cpu(tb) - before) / time.Duration(len(at)), s
 }
 
@@ -56,7 +56,7 @@ func ours(tb testing.TB, url string, at []time.Duration, workers int) (perReques
 // against an idle server in a process of its own, beside vegeta alone, and how
 // late the generator is: go test -bench AtRate -benchtime 5x ./scenarios/attack
 func BenchmarkAtRate(b *testing.B) {
-	url := idleServer(b)
+	url := idleServer(b, 0)
 	const rate, n = 5000, 10_000
 	at := every(time.Second/rate, n)
 	var alone, with time.Duration
@@ -75,7 +75,7 @@ func BenchmarkAtRate(b *testing.B) {
 
 // BenchmarkSaturated is the same with 64 workers as fast as they can.
 func BenchmarkSaturated(b *testing.B) {
-	url := idleServer(b)
+	url := idleServer(b, 0)
 	const n = 40_000
 	at := every(time.Nanosecond, n)
 	var alone, with time.Duration

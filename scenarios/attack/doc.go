@@ -53,8 +53,16 @@
 //     microseconds where a runtime timer on an idle machine is late by up to a
 //     millisecond, and unlike ppoll it holds no thread and no processor slot.
 //     Elsewhere it is a runtime timer.
-//   - The memory of the generator is bounded by MaxInFlight (about 25 kB for each
-//     request under way: worker, connection and its two goroutines) and by the list
-//     of arrivals (24 bytes each). A process that must stay under a hard limit
-//     sets debug.SetMemoryLimit itself.
+//   - What falls due within 0.3 ms of the dispatcher's last wake goes out together.
+//     At 5,000 a second that makes the median lateness 0.19 ms instead of 0.05; every
+//     wake by itself would cost half as much again in processor time.
+//   - Plain HTTP goes over connections of our own instead of net/http's Transport: a
+//     worker writes and reads by itself, which takes a third off the processor time
+//     of a request. Messages are still written and parsed by net/http; https uses
+//     the Transport. A GET that finds its idle connection closed by the server is
+//     sent once more, a submit never.
+//   - The memory of the generator is bounded by MaxInFlight (about 15 kB for each
+//     request under way: worker, connection and buffers) and by the list of arrivals
+//     (24 bytes each). A process that must stay under a hard limit sets
+//     debug.SetMemoryLimit itself.
 package attack

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -25,15 +26,20 @@ import (
 const serveEnv = "SPILLWAY_ATTACK_TEST_SERVER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(serveEnv) != "" {
-		serveIdle()
+	if delay := os.Getenv(serveEnv); delay != "" {
+		serveIdle(delay)
 		return
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// serveIdle answers every request at once until standard input ends.
-func serveIdle() {
+// serveIdle answers every request after a delay until standard input ends.
+func serveIdle(after string) {
+	delay, err := time.ParseDuration(after)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -41,6 +47,7 @@ func serveIdle() {
 	}
 	fmt.Println(l.Addr())
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(delay)
 		_, _ = w.Write([]byte(`{"outcome":"ok"}`))
 	})}
 	go func() { _ = srv.Serve(l) }()
@@ -49,10 +56,10 @@ func serveIdle() {
 }
 
 // idleServer starts serveIdle in a process of its own and returns its URL.
-func idleServer(tb testing.TB) string {
+func idleServer(tb testing.TB, delay time.Duration) string {
 	tb.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), serveEnv+"=1")
+	cmd.Env = append(os.Environ(), serveEnv+"="+delay.String())
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -125,6 +132,9 @@ func (s *schedule) hist(clock record.Clock, o booking.Outcome) *record.Hist {
 	return s.tally.rec.Merged(record.Select{Span: "plain", Clock: clock, Outcomes: []string{o.String()}})
 }
 
+// whenDone is the length of a run that ends with its last reply.
+const whenDone = time.Hour
+
 // drive runs a schedule against a URL.
 func drive(tb testing.TB, url string, s *schedule, workers int, length time.Duration) *engine {
 	tb.Helper()
@@ -145,9 +155,35 @@ func driveFrom(tb testing.TB, clk clock.Clock, url string, s *schedule, workers 
 	inner := newInner(t, clk, workers)
 	defer inner.CloseIdleConnections()
 	e := newEngine(clk, slp, s, t, inner, workers, length, Grace)
-	e.brief = true
+	e.brief = length == whenDone
 	if err := e.run(context.Background()); err != nil {
 		tb.Fatal(err)
 	}
 	return e
+}
+
+// Twice and more what can be carried, over real connections: the run ends on time
+// and the memory stays bounded, with as many requests under way as are allowed.
+func TestOverloadIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("opens 6,000 connections")
+	}
+	const workers, length = 6000, 2 * time.Second
+	s := newSchedule(every(50*time.Microsecond, 40_000)) // 20,000/s, and nobody answers
+	began := time.Now()
+	e := drive(t, idleServer(t, time.Minute), s, workers, length)
+	took := time.Since(began)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	t.Logf("%v, %d MiB from the system, %d sent, %d cut, %d unsent", took, m.Sys>>20, s.tally.sent, s.tally.cut, s.tally.unsent)
+	// 12,000 under way is twice this, and the limit is 512 MiB.
+	if m.Sys > 256<<20 {
+		t.Errorf("%d MiB", m.Sys>>20)
+	}
+	if took > length+Grace+2*time.Second { // a second to start with, one to end
+		t.Errorf("took %v", took)
+	}
+	if n := s.tally.sent + s.tally.unsent; n != 40_000 || s.tally.sent > workers+startWorkers || s.tally.cut != s.tally.sent || e.folded != e.dispatched {
+		t.Errorf("%d sent, %d cut, %d unsent", s.tally.sent, s.tally.cut, s.tally.unsent)
+	}
 }

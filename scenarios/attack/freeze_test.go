@@ -171,7 +171,7 @@ func freeze(tb testing.TB, gap time.Duration, n int, from, length time.Duration,
 	if cap == 0 {
 		cap = DefaultInFlight
 	}
-	driveFrom(tb, f.clk, "http://"+l.Addr().String(), s, cap, at[n-1]+1)
+	driveFrom(tb, f.clk, "http://"+l.Addr().String(), s, cap, whenDone)
 	_ = l.Close()
 	<-done
 	usual, draining := f.service(time.Second)

@@ -24,7 +24,7 @@ const Grace = 2 * time.Second
 
 // DefaultInFlight is the upper bound of requests under way when Options does not
 // say: at the 2,400 a second of the default evening, five seconds of a backend
-// that answers nothing, for about 300 MB.
+// that answers nothing, for about 200 MB.
 const DefaultInFlight = 12000
 
 // lead is how far in the future offset 0 is put, so that the backend has heard of
