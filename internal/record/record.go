@@ -50,6 +50,7 @@ const (
 	CountCoinPassed = "coin.passed"    // presses that passed the gate
 	CountRequests   = "requests"       // requests sent, polls excluded
 	CountFirstTries = "requests.first" // of those: first of its step in its visit
+	CountCut        = "requests.cut"   // requests under way when the run ended: no outcome, polls included
 	CountPolls      = "polls"          // result polls sent
 	CountOffered    = "submits"        // submits sent
 	CountGaveUp     = "gave-up"        // visits that gave up, for any reason

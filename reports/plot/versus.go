@@ -64,17 +64,17 @@ func Versus(a, b *record.Record) (Figure, error) {
 			})))
 		}
 		for _, part := range []struct {
-			c    paint
-			want func(booking.Outcome) bool
+			c  paint
+			ys []float64
 		}{
-			{green, func(o booking.Outcome) bool { return !slices.Contains(refused, o) && !slices.Contains(lost, o) }},
-			{orange, func(o booking.Outcome) bool { return slices.Contains(refused, o) }},
-			{black, func(o booking.Outcome) bool { return slices.Contains(lost, o) }},
+			{green, inBackend(func(o booking.Outcome) bool { return !slices.Contains(refused, o) && !slices.Contains(lost, o) })},
+			{orange, inBackend(func(o booking.Outcome) bool { return slices.Contains(refused, o) })},
+			{black, inBackend(func(o booking.Outcome) bool { return slices.Contains(lost, o) })},
+			{inkSoft, r.counter(record.CountCut)},
 		} {
-			ys := inBackend(part.want)
 			low, c := slices.Clone(base), part.c
-			for j := range ys {
-				base[j] += ys[j]
+			for j := range part.ys {
+				base[j] += part.ys[j]
 			}
 			high := slices.Clone(base)
 			q.draw = append(q.draw, func(f *frame) {
@@ -159,7 +159,7 @@ func Versus(a, b *record.Record) (Figure, error) {
 				p.y.logarithmic(lo, hi, seconds)
 			case 1:
 				p.title = "Answers"
-				p.keys = []key{keyOf("answered", green, true), keyOf("refused", orange, true), keyOf("timed out or failed", black, true)}
+				p.keys = []key{keyOf("answered", green, true), keyOf("refused", orange, true), keyOf("timed out or failed", black, true), keyOf("no answer at the end", inkSoft, true)}
 				p.y.linear(0, top(rates...), 0.2, number)
 			case 2:
 				p.y.linear(0, max(top(waits...), 1), 0.1, number)
