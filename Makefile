@@ -20,11 +20,13 @@ build: ## build bin/spillway
 spike: build ## the opening rush, the same without the layers, a short sweep; one report, under three minutes
 	@$(BIN) spike --seed $(SEED) $(ARGS)
 
-sweep: build ## the grid of admission probability and queue depth, scarce and ample stock; under ten minutes
-	@$(BIN) spike --part sweep --seed $(SEED) $(ARGS)
+sweep: build ## the grid of admission probability and queue depth, on scarce and on ample stock; under ten minutes
+	@$(BIN) sweep suikang-sweep suikang-ample-stock --scale 1:500 --time 5 --set window.from=-2s --set window.to=33s \
+	  --vary admission.probability=5%,20%,50%,100% --vary queue.depth=2000,10000,20000,40000 --seeds 2 --seed $(SEED) $(ARGS)
 
-layers: build ## the same rush with one layer switched off at a time
-	@$(BIN) spike --part layers --seed $(SEED) $(ARGS)
+layers: build ## the same rush with one layer switched off at a time, as it stands and with the gate opened
+	@$(BIN) sweep suikang-sweep suikang-gate-opened --scale 1:500 --time 5 --set window.from=-2s --set window.to=33s \
+	  --layers --seed $(SEED) $(ARGS)
 
 smoke: build ## a ten-second rush, for CI
 	@$(BIN) attack smoke --seed $(SEED) $(ARGS)

@@ -45,7 +45,7 @@ func (c *reportCmd) Run(a *app) error {
 type reportSet struct {
 	Main, Baseline *record.Record
 	Sweeps         [][]*record.Record // one a scenario
-	Layers         []*record.Record   // the base and one a layer switched off
+	Layers         [][]*record.Record // one a scenario: the base and one a layer switched off
 }
 
 // readSet finds the records of a run's folder.
@@ -94,15 +94,15 @@ func (s *reportSet) sort(points []*record.Record) {
 	layers := slices.ContainsFunc(points, func(r *record.Record) bool {
 		return len(r.Header.Vary) == 1 && strings.HasPrefix(r.Header.Vary[0].Key, "layers.")
 	})
+	into := &s.Sweeps
+	if layers {
+		into = &s.Layers
+	}
 	for _, p := range points {
-		last := len(s.Sweeps) - 1
-		switch {
-		case layers:
-			s.Layers = append(s.Layers, p)
-		case last >= 0 && s.Sweeps[last][0].Header.Scenario == p.Header.Scenario:
-			s.Sweeps[last] = append(s.Sweeps[last], p)
-		default:
-			s.Sweeps = append(s.Sweeps, []*record.Record{p})
+		if last := len(*into) - 1; last >= 0 && (*into)[last][0].Header.Scenario == p.Header.Scenario {
+			(*into)[last] = append((*into)[last], p)
+		} else {
+			*into = append(*into, []*record.Record{p})
 		}
 	}
 }
@@ -129,12 +129,15 @@ func (s *reportSet) first() *record.Record {
 	switch {
 	case s.Main != nil:
 		return s.Main
-	case len(s.Sweeps) > 0 && len(s.Sweeps[0]) > 0:
-		return s.Sweeps[0][0]
-	case len(s.Layers) > 0:
-		return s.Layers[0]
+	case len(s.lists()) > 0:
+		return s.lists()[0][0]
 	}
 	return nil
+}
+
+// lists is the sweeps and the layers that have a record.
+func (s *reportSet) lists() [][]*record.Record {
+	return slices.DeleteFunc(slices.Concat(s.Sweeps, s.Layers), func(l []*record.Record) bool { return len(l) == 0 })
 }
 
 // all lists every record of the set, the main run first, with the name that a
@@ -147,7 +150,7 @@ func (s *reportSet) all() (recs []*record.Record, names []string) {
 	}
 	add("the main run", s.Main)
 	add("the baseline", s.Baseline)
-	for _, list := range append(s.Sweeps, s.Layers) {
+	for _, list := range s.lists() {
 		for _, r := range list {
 			add(fmt.Sprintf("the point %s seed %d of %s", settingsText(r.Header.Vary), r.Header.Seed, r.Header.Scenario), r)
 		}
@@ -294,7 +297,9 @@ func (s *reportSet) figures() (out []drawing, tables []reports.Table, err error)
 		for _, p := range points {
 			table = append(table, reports.Point{Settings: p.Settings, Records: p.Records})
 		}
-		tables = append(tables, reports.Sweep(table))
+		t := reports.Sweep(table)
+		t.Title += ": " + recs[0].Header.Title
+		tables = append(tables, t)
 		for _, key := range varied(recs) {
 			f, e := plot.Curves(points, key)
 			f.ID += "-" + recs[0].Header.Scenario
@@ -311,31 +316,26 @@ func (s *reportSet) figures() (out []drawing, tables []reports.Table, err error)
 			}
 		}
 	}
-	if len(s.Layers) > 0 {
-		f, e := plot.Worth(s.Layers)
-		if err = one("What each layer is worth", f, e); err != nil {
+	for _, recs := range s.Layers {
+		if len(recs) == 0 {
+			continue
+		}
+		f, e := plot.Worth(recs)
+		f.ID += "-" + recs[0].Header.Scenario
+		if err = one("What each layer is worth: "+recs[0].Header.Title, f, e); err != nil {
 			return
 		}
-		var base []*record.Record
-		off := map[string][]*record.Record{}
-		var order []string
-		for _, r := range s.Layers {
-			if len(r.Header.Vary) == 0 {
-				base = append(base, r)
-				continue
+		points := plot.Points(recs)
+		var off [][]*record.Record
+		for _, p := range points {
+			if len(p.Settings) > 0 {
+				off = append(off, p.Records)
 			}
-			k := settingsText(r.Header.Vary)
-			if off[k] == nil {
-				order = append(order, k)
-			}
-			off[k] = append(off[k], r)
 		}
-		var lists [][]*record.Record
-		for _, k := range order {
-			lists = append(lists, off[k])
-		}
-		if len(base) > 0 {
-			tables = append(tables, reports.Layers(base, lists...))
+		if len(points[0].Settings) == 0 {
+			t := reports.Layers(points[0].Records, off...)
+			t.Title += ": " + recs[0].Header.Title
+			tables = append(tables, t)
 		}
 	}
 	return out, tables, nil

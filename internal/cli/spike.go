@@ -35,13 +35,9 @@ func (c *spikeCmd) Run(a *app) error {
 	}
 	var points [][]record.Setting
 	if c.Points != "" {
-		spec, err := scenarios.Load(c.Points)
+		axes, err := axesOf(c.Points, settings{}, c.Vary)
 		if err != nil {
-			return badInput(err)
-		}
-		axes, err := sweep.ParseAxes(spec, c.Vary)
-		if err != nil {
-			return badInput(err)
+			return err
 		}
 		points = sweep.Cross(axes)
 	}
@@ -79,7 +75,7 @@ func (c *spikeCmd) Run(a *app) error {
 	}
 	if points != nil && a.ctx.Err() == nil {
 		show.say("[%d/%d] %s: %d points, one key at a time", phases, phases, c.Points, len(points))
-		plan := sweepPlan(a, c.Points, points, []uint64{c.Seed}, filepath.Join(dir, pointsDir), show)
+		plan := sweepPlan(a, loader(c.Points, settings{}), points, []uint64{c.Seed}, filepath.Join(dir, pointsDir), show)
 		recs, err := plan.Do(a.ctx)
 		if err != nil && !errors.Is(err, errInterrupted) {
 			return err
@@ -97,9 +93,9 @@ func loadScaled(name string, seed uint64) (*scenarios.Scaled, error) {
 }
 
 // sweepPlan is the plan of a sweep on the attack arm.
-func sweepPlan(a *app, scenario string, points [][]record.Setting, seeds []uint64, dir string, show *progress) *sweep.Plan {
+func sweepPlan(a *app, load func() (*scenarios.Spec, error), points [][]record.Setting, seeds []uint64, dir string, show *progress) *sweep.Plan {
 	began, ran, total := time.Now(), 0, len(points)*len(seeds)
-	return &sweep.Plan{Scenario: scenario, Points: points, Seeds: seeds, Commit: version(), Dir: dir,
+	return &sweep.Plan{Load: load, Points: points, Seeds: seeds, Commit: version(), Dir: dir,
 		Step: func(i, n int, settings []record.Setting, seed uint64, found bool) {
 			switch {
 			case found:

@@ -16,7 +16,7 @@ type sweepCmd struct {
 	Cross    bool     `help:"Vary one key at a time instead of the whole grid."`
 	Layers   bool     `help:"Also run with each layer switched off, one at a time."`
 	Seeds    int      `default:"1" help:"Seeds a point, from --seed on."`
-	Seed     uint64   `default:"1" help:"First seed."`
+	settings
 	output
 }
 
@@ -29,13 +29,10 @@ func (c *sweepCmd) Run(a *app) error {
 	}
 	points := make([][][]record.Setting, len(c.Scenario))
 	for i, name := range c.Scenario {
-		spec, err := scenarios.Load(name)
+		load := loader(name, c.settings)
+		axes, err := axesOf(name, c.settings, c.Vary)
 		if err != nil {
-			return badInput(err)
-		}
-		axes, err := sweep.ParseAxes(spec, c.Vary)
-		if err != nil {
-			return badInput(err)
+			return err
 		}
 		switch {
 		case len(axes) == 0:
@@ -45,6 +42,10 @@ func (c *sweepCmd) Run(a *app) error {
 			points[i] = sweep.Grid(axes)
 		}
 		if c.Layers {
+			spec, err := load()
+			if err != nil {
+				return err
+			}
 			points[i] = append(points[i], nil) // the scenario as it stands
 			for _, layer := range scenarios.LayerWords() {
 				if spec.On(layer) {
@@ -54,7 +55,7 @@ func (c *sweepCmd) Run(a *app) error {
 		}
 		// Refuse a point that cannot be run before the first one is.
 		for _, p := range points[i] {
-			spec, err := scenarios.Load(name)
+			spec, err := load()
 			if err == nil {
 				err = spec.SetAll(p...)
 			}
@@ -85,16 +86,40 @@ func (c *sweepCmd) Run(a *app) error {
 	show := newProgress(a.stderr)
 	set := reportSet{}
 	for i, name := range c.Scenario {
+		if a.ctx.Err() != nil {
+			break
+		}
 		show.say("[%d/%d] %s: %d points × %d seeds", i+1, len(c.Scenario), name, len(points[i]), len(seeds))
-		recs, err := sweepPlan(a, name, points[i], seeds, filepath.Join(dir, pointsDir), show).Do(a.ctx)
+		recs, err := sweepPlan(a, loader(name, c.settings), points[i], seeds, filepath.Join(dir, pointsDir), show).Do(a.ctx)
 		if err != nil && !errors.Is(err, errInterrupted) {
 			return err
 		}
 		if c.Layers {
-			set.Layers = append(set.Layers, recs...)
+			set.Layers = append(set.Layers, recs)
 		} else {
 			set.Sweeps = append(set.Sweeps, recs)
 		}
 	}
 	return finish(a, show, dir, c.JSON, set)
+}
+
+// loader loads a scenario with the flags' changes, afresh at every call.
+func loader(name string, set settings) func() (*scenarios.Spec, error) {
+	return func() (*scenarios.Spec, error) {
+		spec, err := scenarios.Load(name)
+		if err == nil {
+			err = set.apply(spec)
+		}
+		return spec, badInput(err)
+	}
+}
+
+// axesOf reads --vary arguments against a scenario.
+func axesOf(name string, set settings, vary []string) ([]sweep.Axis, error) {
+	spec, err := loader(name, set)()
+	if err != nil {
+		return nil, err
+	}
+	axes, err := sweep.ParseAxes(spec, vary)
+	return axes, badInput(err)
 }

@@ -65,11 +65,11 @@ func Cross(axes []Axis) [][]record.Setting {
 
 // Plan is what a sweep does.
 type Plan struct {
-	Scenario string             // name or file; loaded afresh for every point
-	Points   [][]record.Setting // settings of each point
-	Seeds    []uint64
-	Commit   string // part of a point's name
-	Dir      string // where finished points are kept
+	Load   func() (*scenarios.Spec, error) // the scenario, afresh for every point
+	Points [][]record.Setting              // settings of each point
+	Seeds  []uint64
+	Commit string // part of a point's name
+	Dir    string // where finished points are kept
 	// Run runs one point. An error ends the sweep; a partial record (interrupted
 	// run) is not kept.
 	Run func(ctx context.Context, spec *scenarios.Spec, seed uint64, settings []record.Setting) (*record.Record, error)
@@ -88,7 +88,7 @@ func (p *Plan) Do(ctx context.Context) ([]*record.Record, error) {
 	n := len(p.Points) * len(p.Seeds)
 	for _, settings := range p.Points {
 		for _, seed := range p.Seeds {
-			spec, err := scenarios.Load(p.Scenario)
+			spec, err := p.Load()
 			if err != nil {
 				return out, err
 			}
