@@ -108,8 +108,11 @@ func (p *Plan) Do(ctx context.Context) ([]*record.Record, error) {
 				if rec, err = p.Run(ctx, spec, seed, settings); err != nil {
 					return out, fmt.Errorf("point %d of %d %v: %w", len(out)+1, n, settings, err)
 				}
-				if ctx.Err() != nil || rec.Header.Partial {
+				if ctx.Err() != nil {
 					return out, context.Cause(ctx)
+				}
+				if rec.Header.Partial {
+					return out, fmt.Errorf("point %d of %d %v: the run was cut short", len(out)+1, n, settings)
 				}
 				if err := record.WriteFile(file, rec); err != nil {
 					return out, err
