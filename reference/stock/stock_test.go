@@ -106,7 +106,7 @@ func TestTickets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.Of(1, "k") != a.Of(1, "k") {
+	if first := a.Of(1, "k"); first != a.Of(1, "k") {
 		t.Error("one submit, two tickets")
 	}
 	if a.Of(1, "1|k") == a.Of(11, "|k") || a.Of(1, "k") == a.Of(2, "k") || a.Of(1, "k") == b.Of(1, "k") {

@@ -297,7 +297,7 @@ func TestNumbersAsText(t *testing.T) {
 	for got, want := range map[string]string{
 		seconds(0.0004): "400 µs", seconds(0.015): "15 ms", seconds(0.9996): "1 s", seconds(1.8): "1.8 s", seconds(15): "15 s",
 		seconds(900): "15 min", seconds(0): "0", seconds(math.NaN()): "n/a", short(56938): "56,938", short(0.753): "0.75", short(0): "0",
-		short(12.34): "12.3", short(0.0042): "0.0042", short(42_500_000): "42 M", number(-10, 5): "−10", number(-0.0, 1): "0",
+		short(12.34): "12.3", short(0.0042): "0.0042", short(42_500_000): "42 M", number(-10, 5): "−10", number(math.Copysign(0, -1), 1): "0",
 		number(0.25, 0.05): "0.25", number(1500, 500): "1,500",
 	} {
 		if got != want {

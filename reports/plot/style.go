@@ -116,7 +116,6 @@ var (
 	rightMid  = align{text.XRight, text.YCenter}
 	midMid    = align{text.XCenter, text.YCenter}
 	midTop    = align{text.XCenter, text.YTop}
-	leftBase  = align{text.XLeft, text.YBottom}
 	rightBase = align{text.XRight, text.YBottom}
 )
 
@@ -424,15 +423,6 @@ func (f *frame) line(xs, ys []float64, c color.Color, width vg.Length, dash []vg
 		run = append(run, f.at(xs[i], ys[i]))
 	}
 	flush()
-}
-
-// steps strokes a value that holds between edges: ys[i] from edges[i] to edges[i+1].
-func (f *frame) steps(edges, ys []float64, c color.Color, width vg.Length, dash []vg.Length) {
-	var sx, sy []float64
-	for i, y := range ys {
-		sx, sy = append(sx, edges[i], edges[i+1]), append(sy, y, y)
-	}
-	f.line(sx, sy, c, width, dash)
 }
 
 // band fills between lo and hi; a gap in either breaks it.

@@ -186,9 +186,9 @@ func checkConserved(t fataler, rec *record.Record) {
 		served += rec.Merged(record.Select{Span: step, Clock: record.Service}).Count()
 	}
 	sent := total(record.CountRequests) + total(record.CountPolls)
-	if answered != served || sent != answered+total(CountCut) || sent != rec.Header.Achieved || sent+unsent != rec.Header.Requested {
+	if answered != served || sent != answered+total(record.CountCut) || sent != rec.Header.Achieved || sent+unsent != rec.Header.Requested {
 		t.Fatalf("due %d = sent %d + unsent %d; sent = answered %d (%d with service) + cut %d",
-			rec.Header.Requested, sent, unsent, answered, served, total(CountCut))
+			rec.Header.Requested, sent, unsent, answered, served, total(record.CountCut))
 	}
 	if late := rec.Merged(record.Select{Span: record.SpanLateness}).Count(); late != sent {
 		t.Fatalf("%d sent, %d of them with a lateness", sent, late)

@@ -7,10 +7,6 @@ import (
 	"spillway/internal/record"
 )
 
-// CountCut is the counter of requests that were sent and that the end of the run
-// cut off before an answer or a timeout.
-const CountCut = "requests.cut"
-
 // Spans in the tally's own numbering, after the steps.
 const (
 	spanBooking = uint8(booking.StepPoll) + 1 + iota
@@ -23,7 +19,6 @@ type tally struct {
 	rec    *record.Record
 	groups []string // names; the last one is the bots'
 	hists  map[uint64]*record.Hist
-	counts map[string][]uint64
 
 	late     record.Hist // of the whole run, for the progress line
 	latest   time.Duration
@@ -98,7 +93,7 @@ func (t *tally) fold(x *exchange) {
 	if x.cut {
 		t.cut++
 		t.oldest = max(t.oldest, x.done-x.sent)
-		t.rec.Count(CountCut, x.intended, 1)
+		t.rec.Count(record.CountCut, x.intended, 1)
 		return
 	}
 	o := x.reply.Outcome

@@ -98,7 +98,7 @@ type world struct {
 	backlog               float64 // units waiting at the gateways
 	dbFree                time.Duration
 	backAt                time.Duration
-	window, load          float64 // units offered since the last sample
+	window                float64 // units offered since the last sample
 	stock, depth, written int
 	writes                []time.Duration // moments at which accepted entries are written, ascending
 	head                  int
