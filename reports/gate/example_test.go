@@ -16,10 +16,9 @@ func ExampleJudge() {
 	fmt.Print(v.Text())
 	fmt.Println("exit code", v.Code)
 	// Output:
-	// objective                measured  samples  status
-	// queue.depth.max <= 200        199             held
-	// invariant.oversell == 0         0             held
-	// invariant oversell       0 broken             held
+	// objective               measured  samples  status
+	// queue.depth.max <= 200       199             held
+	// invariant oversell      0 broken             held
 	//
 	// verdict: HELD. All 2 objectives and 1 invariants hold.
 	// exit code 0

@@ -4,16 +4,28 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
+	"spillway/internal/record"
 	"spillway/reports"
 )
+
+// Lines is the objectives to show beside the invariants: all but those that ask
+// for an invariant to hold which was checked, and so has a line of its own.
+func (v Verdict) Lines() []Line {
+	return slices.DeleteFunc(slices.Clone(v.Objectives), func(l Line) bool {
+		o, err := record.ParseObjective(l.Objective)
+		return err == nil && o.Kind == record.KindInvariant && o.Op == "==" && o.Value == 0 &&
+			slices.ContainsFunc(v.Invariants, func(i Invariant) bool { return i.Name == o.Stat })
+	})
+}
 
 // Table is the objectives and invariants as a table.
 func (v Verdict) Table() reports.Table {
 	t := reports.Table{Columns: []string{"objective", "measured", "samples", "status"}}
-	for _, l := range v.Objectives {
+	for _, l := range v.Lines() {
 		n := ""
 		if l.Samples > 0 {
 			n = reports.Count.Format(float64(l.Samples))
