@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"spillway/internal/wire"
 	"spillway/reference"
+	"spillway/reports/gate"
 )
 
 // backend is the bundled backend in a child process of its own, so that the
@@ -26,8 +28,25 @@ type backend struct {
 	reference.Ready
 	cmd   *exec.Cmd
 	stdin io.Closer
-	log   *os.File
+	log   *childLog
 	done  chan error
+}
+
+// childLog keeps what the child says in a file and its end in memory too: on a
+// full disk the file stays empty just when it matters.
+type childLog struct {
+	*os.File
+	end []byte // read it after the child's end only
+}
+
+// saidMost bounds the end that is kept, in bytes; an error is one line.
+const saidMost = 4 << 10
+
+func (l *childLog) Write(p []byte) (int, error) {
+	_, _ = l.File.Write(p) // its loss must not silence the child
+	l.end = append(l.end, p...)
+	l.end = l.end[max(0, len(l.end)-saidMost):]
+	return len(p), nil
 }
 
 // readyWithin bounds the wait for the child's ready line; it opens two stores
@@ -45,10 +64,11 @@ func startBackend(ctx context.Context, cfg reference.Config, logFile string) (*b
 	if err != nil {
 		return nil, fmt.Errorf("encoding the backend's configuration: %w", err)
 	}
-	log, err := os.Create(logFile)
+	file, err := os.Create(logFile)
 	if err != nil {
 		return nil, environment(fmt.Errorf("cannot write the backend's log: %w", err))
 	}
+	log := &childLog{File: file}
 	b := &backend{cmd: exec.Command(self, "serve", "--config", "-"), log: log, done: make(chan error, 1)}
 	b.cmd.Stderr = log
 	// A group of its own: Ctrl-C reaches this process alone, which then stops
@@ -96,18 +116,14 @@ func (b *backend) failed(err error) error {
 	_ = b.stdin.Close()
 	<-b.done
 	_ = b.log.Close()
-	said := lastLine(b.log.Name())
+	said := lastLine(b.log.end)
 	if said == "" {
 		return environment(err)
 	}
 	return environment(fmt.Errorf("%w: %s", err, said))
 }
 
-func lastLine(file string) string {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return ""
-	}
+func lastLine(text []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.TrimPrefix(lines[len(lines)-1], "spillway: ")
 }
@@ -128,10 +144,14 @@ func (b *backend) stop() error {
 		err = fmt.Errorf("did not stop within %v and was killed", stopWithin)
 	}
 	_ = b.log.Close()
-	if err != nil {
-		return fmt.Errorf("the backend %w: %s (its log: %s)", err, lastLine(b.log.Name()), filepath.Base(b.log.Name()))
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("the backend did not end well (%w): %s (its log: %s)", err, cmp.Or(lastLine(b.log.end), "it did not say why"), filepath.Base(b.log.Name()))
+	if b.cmd.ProcessState.ExitCode() == gate.ExitEnvironment {
+		return environment(err)
+	}
+	return err
 }
 
 // admin posts to the admin part and decodes the answer into out, if not nil.

@@ -28,7 +28,13 @@ type storesAt struct {
 	Items int    `default:"7" help:"Number of items on sale."`
 }
 
+// itemsMost is the most shops that a scenario may have.
+const itemsMost = 60_000
+
 func (s *storesAt) with(a *app, f func(*reference.Letters) error) error {
+	if s.Items < 1 || s.Items > itemsMost {
+		return badInput(fmt.Errorf("--items %d: want 1 to %d, as the backend's scenario has shops", s.Items, itemsMost))
+	}
 	cfg := reference.Config{Stock: reference.StockConfig{Items: make([]int, s.Items)}}
 	l, err := reference.OpenLetters(a.ctx, reference.Ready{Redis: s.Redis, Database: s.DB, Event: s.Event}, cfg)
 	if err != nil {

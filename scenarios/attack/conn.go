@@ -139,19 +139,9 @@ func (b *connBody) Close() error {
 }
 
 func (p *conns) get(ctx context.Context) (*conn, error) {
-	now := p.clk.Now()
-	p.mu.Lock()
-	for len(p.idle) > 0 {
-		c := p.idle[len(p.idle)-1]
-		p.idle = p.idle[:len(p.idle)-1]
-		if now-c.left <= idleMax {
-			p.mu.Unlock()
-			return c, nil
-		}
-		delete(p.live, c)
-		_ = c.Conn.Close() // nobody waits for it
+	if c := p.fresh(); c != nil {
+		return c, nil
 	}
-	p.mu.Unlock()
 	nc, err := p.dialer.DialContext(ctx, "tcp", p.addr)
 	if err != nil {
 		return nil, err
@@ -161,6 +151,33 @@ func (p *conns) get(ctx context.Context) (*conn, error) {
 	p.live[c] = struct{}{}
 	p.mu.Unlock()
 	return c, nil
+}
+
+// fresh takes the connection that went idle last, nil when there is none that may
+// still be used. When that one is too old all others are: they are closed by the
+// side, for after a calm there may be a thousand and requests would wait.
+func (p *conns) fresh() *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle) - 1
+	if n < 0 {
+		return nil
+	}
+	if c := p.idle[n]; p.clk.Now()-c.left <= idleMax {
+		p.idle = p.idle[:n]
+		return c
+	}
+	old := p.idle
+	p.idle = nil
+	for _, c := range old {
+		delete(p.live, c)
+	}
+	go func() {
+		for _, c := range old {
+			_ = c.Conn.Close() // nobody waits for it
+		}
+	}()
+	return nil
 }
 
 func (p *conns) keep(c *conn) {

@@ -145,10 +145,10 @@ type seenConfig struct {
 func parseTarget(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, fmt.Errorf("attack: target %.80q is not a URL; write http://HOST:PORT", raw)
+		return nil, fmt.Errorf("%w: %.80q is not a URL; write http://HOST:PORT", ErrInput, raw)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, fmt.Errorf("attack: target %.80q: want http://HOST:PORT or https://HOST:PORT, with a path at most", raw)
+		return nil, fmt.Errorf("%w: URL %.80q: want http://HOST:PORT or https://HOST:PORT, with a path at most", ErrInput, raw)
 	}
 	return u, nil
 }

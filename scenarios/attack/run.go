@@ -40,6 +40,9 @@ const lateMax = time.Second
 
 // Errors of Run, to be told apart with errors.Is.
 var (
+	// ErrInput says that what was given cannot be run: a URL that is none, or more
+	// than the generator holds.
+	ErrInput = errors.New("attack: bad input")
 	// ErrTarget says that the target does not answer, or not in the contract's words.
 	ErrTarget = errors.New("attack: target cannot be used")
 	// ErrAdmin says that the scenario changes or breaks something during the run,
@@ -93,8 +96,8 @@ type Refusal struct {
 }
 
 // Run drives the scenario once and returns its record. When ctx ends, the run ends
-// there and the record is marked partial. Errors are ErrTarget, ErrAdmin or a
-// defect; what goes wrong in mid-run is in the record and its notes.
+// there and the record is marked partial. Errors are ErrInput, ErrTarget,
+// ErrAdmin or a defect; what goes wrong in mid-run is in the record and its notes.
 func Run(ctx context.Context, sc *scenarios.Scaled, opt Options) (*record.Record, error) {
 	header := sc.Header()
 	t, err := newTarget(opt.Target, sc.Mode, uint64(sc.Seed))

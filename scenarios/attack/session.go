@@ -133,7 +133,7 @@ func newSessions(p plan, rec *record.Record) (*sessions, error) {
 		s.arrivals = append(s.arrivals, a)
 	}
 	if users > maxUsers {
-		return nil, fmt.Errorf("attack: %d users: %d at most", users, maxUsers)
+		return nil, fmt.Errorf("%w: %d users: %d at most; use a smaller people scale", ErrInput, users, maxUsers)
 	}
 	s.clients = make([]client, users)
 	for _, b := range p.bots {
