@@ -32,6 +32,7 @@ var may = map[string][]string{
 	"scenarios":                   {"internal/policy", "internal/record", "internal/draw", "internal/booking"},
 	"scenarios/attack":            {"scenarios", "internal/policy", "internal/clock", "internal/draw", "internal/booking", "internal/record", "internal/wire"},
 	"internal/sweep":              {"scenarios", "internal/record"},
+	"sim/des":                     {"internal/clock"},
 	"reference/edge":              layer,
 	"reference/admission":         layer,
 	"reference/gateway":           layer,
@@ -74,6 +75,7 @@ var never = []struct{ from, reaches, reason string }{
 	{"reports/page", "spillway/scenarios", "reports read records and cannot tell which arm wrote one"},
 	{"reports/gate", "spillway/scenarios", "reports read records and cannot tell which arm wrote one"},
 	{"internal/record", "net/http", "a record is data"},
+	{"sim/des", "spillway/internal/booking", "the kernel is the oracle: it knows no model"},
 }
 
 const module = "spillway"
