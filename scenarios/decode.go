@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"spillway/internal/booking"
 	"spillway/internal/policy"
@@ -328,7 +329,7 @@ func setLeaf(v reflect.Value, text, path, unit string, bare bool) (written strin
 			if !slices.Contains(set, written) {
 				err = fmt.Errorf("%.40q%s: want one of %s", text, didYouMean(written, set), strings.Join(set, ", "))
 			}
-		} else if len(text) > 2000 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\n' || r == 0x7f || r == 0xfffd }) {
+		} else if len(text) > 2000 || strings.ContainsFunc(text, unprintable) {
 			err = fmt.Errorf("%.40q: want at most 2,000 printable characters", text)
 		}
 	default:
@@ -338,6 +339,12 @@ func setLeaf(v reflect.Value, text, path, unit string, bare bool) (written strin
 		v.SetZero()
 	}
 	return written, err
+}
+
+// unprintable finds what could steer a terminal or turn a line of a report around:
+// controls, the eight-bit ones too, and formats such as the change of direction.
+func unprintable(r rune) bool {
+	return r != '\n' && !unicode.IsPrint(r) && !unicode.Is(unicode.Zs, r) || r == unicode.ReplacementChar
 }
 
 // wordPath drops the index from the path of a list's item.

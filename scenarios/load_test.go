@@ -93,6 +93,8 @@ func TestBadInput(t *testing.T) {
 		{minimal("admission: {probability: 0.2}\n"), `f.yaml:3:26: admission.probability: "0.2" has no unit: write "0.2 %"`},
 		{minimal("admission: {probability: 12.5 %}\n"), `f.yaml:3:26: admission.probability: 12.5 %: the original gate takes whole per cents only`},
 		{minimal("admission: {gate: orignal}\n"), `f.yaml:3:19: admission.gate: "orignal": did you mean "original"?: want one of off, original, coin`},
+		{minimal("title: \"a\\u009b31m\"\n"), `f.yaml:3:8: title: "a\u009b31m": want at most 2,000 printable characters`},
+		{minimal("title: \"a\\u202eb\"\n"), `printable characters`},
 		{minimal("admission: {results: yes}\n"), `"yes": want on or off`},
 		{minimal("visitor: {timeout: 15}\n"), `f.yaml:3:20: visitor.timeout: "15" has no unit: write a time such as "15s"`},
 		{minimal("visitor: {timeout: -15s}\n"), `"-15s" is negative`},
