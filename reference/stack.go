@@ -386,7 +386,7 @@ func (s *Stack) close(ctx context.Context) error {
 	}
 	if s.writer != nil {
 		if err := s.writer.Drain(ctx); err != nil && failed == nil {
-			failed = fmt.Errorf("stopping: the queue was not emptied: %w; what is left stays in Redis", err)
+			failed = environment{fmt.Errorf("stopping: the queue was not emptied: %w; what is left stays in Redis", err)}
 		}
 	}
 	if err := s.admin.Shutdown(ctx); err != nil {

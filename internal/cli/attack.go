@@ -31,6 +31,10 @@ func (c *attackCmd) Run(a *app) error {
 	announce(show, sc)
 	rec, err := runOne(a.ctx, sc, c.target, dir, "run", show)
 	if err != nil {
+		show.clear()
+		if rec != nil && keep(dir, mainRecord, rec) == nil { // else the first error is the one that tells
+			show.say("      the record is kept: spillway report %s", dir)
+		}
 		return err
 	}
 	return finish(a, show, dir, c.JSON, reportSet{Main: rec})

@@ -35,15 +35,15 @@ type backend struct {
 // childLog keeps what the child says in a file and its end in memory too: on a
 // full disk the file stays empty just when it matters.
 type childLog struct {
-	*os.File
-	end []byte // read it after the child's end only
+	file *os.File // not embedded: its ReadFrom would pass Write by
+	end  []byte   // read it after the child's end only
 }
 
 // saidMost bounds the end that is kept, in bytes; an error is one line.
 const saidMost = 4 << 10
 
 func (l *childLog) Write(p []byte) (int, error) {
-	_, _ = l.File.Write(p) // its loss must not silence the child
+	_, _ = l.file.Write(p) // its loss must not silence the child
 	l.end = append(l.end, p...)
 	l.end = l.end[max(0, len(l.end)-saidMost):]
 	return len(p), nil
@@ -68,7 +68,7 @@ func startBackend(ctx context.Context, cfg reference.Config, logFile string) (*b
 	if err != nil {
 		return nil, environment(fmt.Errorf("cannot write the backend's log: %w", err))
 	}
-	log := &childLog{File: file}
+	log := &childLog{file: file}
 	b := &backend{cmd: exec.Command(self, "serve", "--config", "-"), log: log, done: make(chan error, 1)}
 	b.cmd.Stderr = log
 	// A group of its own: Ctrl-C reaches this process alone, which then stops
@@ -76,15 +76,15 @@ func startBackend(ctx context.Context, cfg reference.Config, logFile string) (*b
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := b.cmd.StdinPipe()
 	if err != nil {
-		return nil, errors.Join(err, log.Close())
+		return nil, errors.Join(err, log.file.Close())
 	}
 	b.stdin = in
 	out, err := b.cmd.StdoutPipe()
 	if err != nil {
-		return nil, errors.Join(err, log.Close())
+		return nil, errors.Join(err, log.file.Close())
 	}
 	if err := b.cmd.Start(); err != nil {
-		return nil, environment(errors.Join(fmt.Errorf("cannot start the backend: %w", err), log.Close()))
+		return nil, environment(errors.Join(fmt.Errorf("cannot start the backend: %w", err), log.file.Close()))
 	}
 	line := make(chan []byte, 1)
 	go func() {
@@ -115,7 +115,7 @@ func (b *backend) failed(err error) error {
 	_ = b.cmd.Process.Kill()
 	_ = b.stdin.Close()
 	<-b.done
-	_ = b.log.Close()
+	_ = b.log.file.Close()
 	said := lastLine(b.log.end)
 	if said == "" {
 		return environment(err)
@@ -143,11 +143,11 @@ func (b *backend) stop() error {
 		<-b.done
 		err = fmt.Errorf("did not stop within %v and was killed", stopWithin)
 	}
-	_ = b.log.Close()
+	_ = b.log.file.Close()
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("the backend did not end well (%w): %s (its log: %s)", err, cmp.Or(lastLine(b.log.end), "it did not say why"), filepath.Base(b.log.Name()))
+	err = fmt.Errorf("the backend did not end well (%w): %s (its log: %s)", err, cmp.Or(lastLine(b.log.end), "it did not say why"), filepath.Base(b.log.file.Name()))
 	if b.cmd.ProcessState.ExitCode() == gate.ExitEnvironment {
 		return environment(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -109,6 +110,11 @@ func TestExitBadInput(t *testing.T) {
 		{"objective that cannot be read", []string{"gate", garbage, "--objective", "x"}, "record"},
 		{"empty folder", []string{"report", dir}, "record"},
 		{"serve without configuration", []string{"serve", "--config", "-"}, "JSON"},
+		{"target that is no URL", []string{"attack", "smoke", "--target", "ftp://x", "--out", dir}, "http://HOST:PORT"},
+		{"admin part that is no URL", []string{"attack", "smoke", "--target", "http://127.0.0.1:1", "--admin-url", "x", "--out", dir}, "http://HOST:PORT"},
+		{"fault without admin part", []string{"attack", "suikang-writer-stop", "--target", "http://127.0.0.1:1", "--out", dir}, "admin part"},
+		{"more users than fit", []string{"attack", "smoke", "--set", "population.users=1e12 users", "--out", dir}, "people scale"},
+		{"negative number of items", []string{"dlq", "list", "--redis", "redis://127.0.0.1:1", "--items=-1"}, "--items"},
 		{"postgres", []string{"serve", "smoke", "--db", "postgres://localhost/x", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, "sqlite"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -154,6 +160,25 @@ func TestExitEnvironment(t *testing.T) {
 			}
 			oneClearLine(t, stderr)
 		})
+	}
+}
+
+// On a full disk the child's log stays empty: why it failed, and whose fault it
+// is, must come through all the same.
+func TestChildOnAFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no /dev/full here")
+	}
+	in, out := io.Pipe()
+	defer in.Close()
+	b := &backend{cmd: exec.Command("sh", "-c", "echo first >&2; echo 'spillway: disk is full' >&2; exit 7"),
+		stdin: out, log: &childLog{file: full}, done: make(chan error, 1)}
+	b.cmd.Stderr = b.log
+	b.done <- b.cmd.Run()
+	err = b.stop()
+	if codeOf(err) != gate.ExitEnvironment || !strings.Contains(fmt.Sprint(err), ": disk is full") {
+		t.Errorf("exit %d, %v", codeOf(err), err)
 	}
 }
 

@@ -32,7 +32,9 @@ const drainWithin = 10 * time.Second
 
 // runOne runs a scaled scenario once and returns its record with the invariants
 // checked. Without a target it runs the bundled backend for it, whose files go to
-// dir. An interrupted run returns its partial record and no error.
+// dir. An interrupted run returns its partial record and no error; a run whose
+// backend failed afterwards returns its record and the error, for what was
+// measured is worth keeping.
 func runOne(ctx context.Context, sc *scenarios.Scaled, to target, dir, name string, show *progress) (*record.Record, error) {
 	opt := attack.Options{Target: to.Target, MaxInFlight: to.InFlight,
 		Progress: func(p attack.Progress) { show.update(func() string { return progressLine(name, sc, p) }) }}
@@ -86,8 +88,9 @@ func runOne(ctx context.Context, sc *scenarios.Scaled, to target, dir, name stri
 		err = errors.Join(err, stopErr)
 	}
 	if err == nil {
-		err = removeIfEmpty(b.log.Name())
+		return rec, removeIfEmpty(b.log.file.Name())
 	}
+	rec.Header.Notes = append(rec.Header.Notes, "the backend failed after the run: "+strings.ReplaceAll(err.Error(), "\n", "; "))
 	return rec, err
 }
 

@@ -60,7 +60,11 @@ func (c *serveCmd) Run(a *app) error {
 	<-ctx.Done()
 	closing, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
-	return s.Close(closing)
+	err = s.Close(closing)
+	if errors.Is(err, reference.ErrEnvironment) {
+		return environment(err)
+	}
+	return err
 }
 
 func (c *serveCmd) configuration(a *app) (reference.Config, error) {
