@@ -2,6 +2,7 @@ package attack
 
 import (
 	"net/http"
+	"runtime"
 	"testing"
 	"time"
 
@@ -55,7 +56,15 @@ func ours(tb testing.TB, url string, at []time.Duration, workers int) (perReques
 // BenchmarkAtRate prints what a request costs the generator at 5,000 a second
 // against an idle server in a process of its own, beside vegeta alone, and how
 // late the generator is: go test -bench AtRate -benchtime 5x ./scenarios/attack
+//
+// vegeta alone has all cores, as it ships. The generator is measured with one, as
+// the command line runs it beside the bundled backend on two, and with all.
 func BenchmarkAtRate(b *testing.B) {
+	b.Run("one-core", func(b *testing.B) { atRate(b, 1) })
+	b.Run("all-cores", func(b *testing.B) { atRate(b, runtime.GOMAXPROCS(0)) })
+}
+
+func atRate(b *testing.B, cores int) {
 	url := idleServer(b, 0)
 	const rate, n = 5000, 10_000
 	at := every(time.Second/rate, n)
@@ -64,7 +73,9 @@ func BenchmarkAtRate(b *testing.B) {
 	b.ResetTimer()
 	for range b.N { // alternating, so that the machine's moods hit both
 		alone += bare(b, url, rate, n, 1000)
+		all := runtime.GOMAXPROCS(cores)
 		cost, s := ours(b, url, at, 1000)
+		runtime.GOMAXPROCS(all)
 		with += cost
 		late.Merge(&s.tally.late)
 	}
