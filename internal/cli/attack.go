@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"path/filepath"
 
 	"spillway/internal/record"
@@ -19,6 +20,9 @@ type output struct {
 }
 
 func (c *attackCmd) Run(a *app) error {
+	if c.InFlight < 1 {
+		return badInput(fmt.Errorf("--in-flight %d: want at least 1", c.InFlight))
+	}
 	sc, err := c.scaled()
 	if err != nil {
 		return err

@@ -60,8 +60,12 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		case <-ctx.Done():
 		}
 	}()
-	err := run(&app{ctx, stdin, stdout, stderr}, args)
+	out := &sink{w: stdout}
+	err := run(&app{ctx, stdin, out, stderr}, args)
 	var v verdict
+	if out.err != nil && (err == nil || errors.As(err, &v) || errors.Is(err, out.err)) {
+		err = environment(fmt.Errorf("cannot write to standard output: %w; make room or send it elsewhere", out.err))
+	}
 	switch {
 	case errors.As(err, &v):
 		return v.code
@@ -69,6 +73,21 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "spillway: %v\n", err)
 	}
 	return codeOf(err)
+}
+
+// sink remembers that a write failed: an answer that nobody got is no success,
+// and most commands print without looking.
+type sink struct {
+	w   io.Writer
+	err error // the first
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	if s.err == nil {
+		s.err = err
+	}
+	return n, err
 }
 
 // verdict is a result that was already printed: only its code is left to say.

@@ -113,6 +113,7 @@ func TestExitBadInput(t *testing.T) {
 		{"target that is no URL", []string{"attack", "smoke", "--target", "ftp://x", "--out", dir}, "http://HOST:PORT"},
 		{"admin part that is no URL", []string{"attack", "smoke", "--target", "http://127.0.0.1:1", "--admin-url", "x", "--out", dir}, "http://HOST:PORT"},
 		{"fault without admin part", []string{"attack", "suikang-writer-stop", "--target", "http://127.0.0.1:1", "--out", dir}, "admin part"},
+		{"nothing in flight", []string{"attack", "smoke", "--in-flight=-5", "--out", dir}, "at least 1"},
 		{"more users than fit", []string{"attack", "smoke", "--set", "population.users=1e12 users", "--out", dir}, "people scale"},
 		{"negative number of items", []string{"dlq", "list", "--redis", "redis://127.0.0.1:1", "--items=-1"}, "--items"},
 		{"postgres", []string{"serve", "smoke", "--db", "postgres://localhost/x", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, "sqlite"},
@@ -160,6 +161,22 @@ func TestExitEnvironment(t *testing.T) {
 			}
 			oneClearLine(t, stderr)
 		})
+	}
+}
+
+// An answer that could not be written is no success, whatever it said.
+func TestExitWhenOutputIsLost(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no /dev/full here")
+	}
+	defer full.Close()
+	for _, args := range [][]string{{"version"}, {"scenario", "list"}, {"scenario", "validate", "smoke"}, {"scenario", "explain", "smoke"}} {
+		var errs bytes.Buffer
+		if code := Main(args, strings.NewReader(""), full, &errs); code != gate.ExitEnvironment {
+			t.Errorf("%v: exit %d, %s", args, code, errs.String())
+		}
+		oneClearLine(t, errs.String())
 	}
 }
 
