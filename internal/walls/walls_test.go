@@ -49,6 +49,8 @@ var may = map[string][]string{
 	"reports/plot":   {"internal/record", "internal/booking", "reports"},
 	"reports/page":   {"internal/record", "internal/booking", "reports", "reports/gate"},
 	"reports/gate":   {"internal/record", "internal/booking", "reports"},
+	"sim/model":      {"sim/des", "sim/window", "internal/policy", "internal/draw", "internal/booking", "internal/record", "scenarios"},
+	"sim":            {"sim/model", "scenarios", "internal/record"},
 	"internal/cli":   {"*"},
 	"internal/walls": {},
 }
@@ -75,6 +77,10 @@ var never = []struct{ from, reaches, reason string }{
 	{"reports/page", "spillway/scenarios", "reports read records and cannot tell which arm wrote one"},
 	{"reports/gate", "spillway/scenarios", "reports read records and cannot tell which arm wrote one"},
 	{"internal/record", "net/http", "a record is data"},
+	{"sim", "net/http", "a prediction sends nothing"},
+	{"sim", "spillway/reference", "a prediction that executes what it predicts is a measurement"},
+	{"sim", "spillway/scenarios/attack", "a prediction that executes what it predicts is a measurement"},
+	{"sim", "math/rand/v2", "draws are keyed, never sequential"},
 	{"sim/des", "spillway/internal/booking", "the kernel is the oracle: it knows no model"},
 }
 

@@ -1,0 +1,59 @@
+// Package model is the evening in virtual time: visitors one by one, and every
+// layer of the service between them and their booking. It runs on the plain
+// sequential kernel of package des and shares policy, draws and scenario with the
+// attack and the reference backend; of the backend it shares the rules, written
+// out a second time, and no code.
+//
+// One file a layer, named as everywhere:
+//
+//	visitors   policy.Program, users, funnel       requests  network, patience, answers
+//	edge       copies, lives, origin fetches       admission config in force, claims of the coin
+//	gateway    slots, room, drop, limits, ladder   work      what a request does once it is served
+//	stock      duplicate, stock, bound: one step   ledger    writer, result cache, synchronous database
+//	faults     changes and faults of the scenario  watch     samples
+//	books      conservation and the invariants     tally     histograms and counters
+//
+// # What a request meets
+//
+// Half the network's round trip; the edge, or a gateway's door; there the refusals
+// that cost nothing; the room; a slot for its units of work, during which its own
+// work runs (the closed flag, stock, the database); the answer, after the
+// gateway's overhead and the other half. A client whose patience ends first is told
+// "timeout"; its work is done all the same, unless it is dropped at dequeue. The
+// moments at which a rule looks at the clock are the backend's: opening hours and
+// claims count at arrival, the life of a closed flag at the start of service, the
+// deadline at dequeue alone.
+//
+// # Order
+//
+// In one moment the scenario's changes and faults come first, then the servers,
+// then visitors, then whoever takes samples; within these what was scheduled first.
+// Clients that one fetch of the edge releases go on in the order of their visits.
+//
+// # What is not modelled
+//
+//   - The code's own cost: calls of the store, transactions, the script's
+//     micro-batches (so the switch "batch" changes nothing), collections of
+//     garbage, lateness. Options.Network and Overhead stand for what of it every
+//     request pays; the tails of these are not there.
+//   - Losses of the network, dead letters (no row is ever refused by the database),
+//     the draw of the lottery.
+//
+// # Decisions
+//
+//   - Service times and the code's own constants shrink with the time scale, which
+//     makes the similarity law exact: a run at k = 4 is the run at k = 1 four times
+//     as fast (a test says so). Options.Unscaled keeps them, as the attack must.
+//   - The writer's beat has a phase drawn from the seed: the backend is started
+//     long before, and nobody knows where its beat stands. Over 20 phases of the
+//     default scenario "busy" spreads from 266 to 323 and "sold-out" from 112 to
+//     180, their sum from 432 to 473; no other count moves by more than 1 %.
+//   - The coin's salt is the backend's of the same seed, not the scenario's, so that
+//     both arms toss the same coin.
+//   - The edge starts cold; the attack's has the config it was asked for before
+//     the start. It is one fetch.
+//   - A user's client takes 16 bytes and is looked up by number, since there are
+//     five million. policy.User is made from it for each decision.
+//   - The closed flag in the synchronous modes costs nothing, as in the backend,
+//     where it is one query past the modelled station.
+package model

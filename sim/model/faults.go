@@ -1,0 +1,47 @@
+package model
+
+import (
+	"time"
+
+	"spillway/scenarios"
+)
+
+// schedule lays the scenario's config changes and faults into the run. Of faults
+// of one kind a later one takes the place of the earlier.
+func (e *evening) schedule() {
+	for _, c := range e.sc.ChangesWithin() {
+		next := c.Runtime
+		e.kernel.AtPriority(c.At, first, func() { e.admission.change(next, e.kernel.Now()) })
+	}
+	latest := map[string]int{}
+	for n, f := range e.sc.FaultsWithin() {
+		e.kernel.AtPriority(f.At, first, func() {
+			latest[f.Kind] = n
+			e.fault(f.Kind, f.Amount)
+		})
+		e.kernel.AtPriority(f.At+f.For, first, func() {
+			if latest[f.Kind] == n {
+				e.fault(f.Kind, 0)
+			}
+		})
+	}
+}
+
+// fault puts a fault in force; an amount of 0 ends it.
+func (e *evening) fault(kind string, amount float64) {
+	switch kind {
+	case scenarios.FaultWriterStop:
+		if e.direct {
+			return // there is no writer
+		}
+		if amount == 0 {
+			e.ledger.resume()
+		} else {
+			e.ledger.stop()
+		}
+	case scenarios.FaultSlowStore:
+		e.slow = time.Duration(amount * 1e9)
+	case scenarios.FaultInstanceLoss:
+		e.gateway.setUp(max(len(e.gateway.instances)-int(amount), 1))
+	}
+}

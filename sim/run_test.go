@@ -1,0 +1,113 @@
+package sim
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"spillway/internal/draw"
+	"spillway/internal/record"
+	"spillway/scenarios"
+)
+
+// scaled loads a scenario and scales it; people and k of 0 are the scenario's own.
+func scaled(t testing.TB, name string, people, k float64, seed draw.Seed, settings ...string) *scenarios.Scaled {
+	t.Helper()
+	spec, err := scenarios.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(settings); i += 2 {
+		if err := spec.Set(settings[i], settings[i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sc, err := scenarios.ScaleWithin(spec, people, k, scenarios.Unbounded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sc.WithSeed(seed)
+}
+
+func run(t testing.TB, sc *scenarios.Scaled, opt Options) *record.Record {
+	t.Helper()
+	rec, err := Run(context.Background(), sc, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rec
+}
+
+// The same seed gives the same bytes, whatever the number of cores.
+func TestDeterminism(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	var want string
+	for _, procs := range []int{1, 2, 8, 1} {
+		runtime.GOMAXPROCS(procs)
+		got := run(t, scaled(t, "suikang-2020-01-31", 1.0/1000, 1, 7), Options{}).Digest()
+		if want == "" {
+			want = got
+		}
+		if got != want {
+			t.Errorf("at %d cores the digest is %.8s, first it was %.8s", procs, got, want)
+		}
+	}
+	if other := run(t, scaled(t, "suikang-2020-01-31", 1.0/1000, 1, 8), Options{}).Digest(); other == want {
+		t.Error("another seed gives the same digest")
+	}
+}
+
+// The record is what the attack writes: label, funnel, windows, the objectives that
+// apply, every invariant proved, and nothing that only a generator has.
+func TestRecord(t *testing.T) {
+	rec := run(t, scaled(t, "suikang-2020-01-31", 0, 0, 1), Options{})
+	h := &rec.Header
+	if h.Label != "sim" || h.Scenario != "suikang-2020-01-31" || h.Seed != 1 || len(h.Windows) != 4 || h.Partial {
+		t.Errorf("header %+v", h)
+	}
+	if slices.ContainsFunc(h.Objectives, func(s string) bool { return len(s) > 6 && s[:6] == "attack" }) {
+		t.Errorf("objectives about the generator: %v", h.Objectives)
+	}
+	for k := range rec.Hists {
+		if k.Span == record.SpanLateness {
+			t.Fatal("a simulation has no lateness")
+		}
+	}
+	var names []string
+	for _, x := range rec.Invariants {
+		names = append(names, x.Name)
+		if x.Broken != 0 {
+			t.Errorf("invariant %s is broken %d times: %s", x.Name, x.Broken, x.Detail)
+		}
+	}
+	if !slices.Equal(names, record.InvariantNames()) {
+		t.Errorf("invariants %v, want %v", names, record.InvariantNames())
+	}
+	if len(rec.Deciles) != 10 || rec.Stage(record.StageConfirmed, false) != 756 {
+		t.Errorf("%d deciles, %d confirmed of 756", len(rec.Deciles), rec.Stage(record.StageConfirmed, false))
+	}
+	if len(rec.Samples[record.SampleGatewayLoad]) != 500 {
+		t.Errorf("%d samples of 50 s", len(rec.Samples[record.SampleGatewayLoad]))
+	}
+}
+
+// Interrupted, a run keeps what it has and says so.
+func TestPartial(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	sc := scaled(t, "suikang-2020-01-31", 0, 0, 1)
+	var at time.Duration
+	rec, err := Run(ctx, sc, Options{Progress: func(p Progress) {
+		if p.Elapsed > 20*time.Second {
+			at = p.Elapsed
+			cancel()
+		}
+	}})
+	if err != nil || !rec.Header.Partial {
+		t.Fatalf("partial %v, error %v", rec != nil && rec.Header.Partial, err)
+	}
+	if n := len(rec.Counters[record.CountVisits]); n < 20 || n > 25 || at == 0 {
+		t.Errorf("%d seconds of visits, interrupted at %v", n, at)
+	}
+}
