@@ -20,7 +20,7 @@ var fastExp = func() (t [1 << fastBits]struct{ inverse, log float64 }) {
 }()
 
 // FastExp maps a draw to an exponential variable of mean 1, as Exp does, at a
-// tenth of the cost: within 1e-14 of minus the logarithm of (u+½)/2^64, never
+// quarter of the cost: within 1e-14 of minus the logarithm of (u+½)/2^64, never
 // negative and the same on every machine. It uses all 64 bits of the draw, so its
 // values are its own, not Exp's.
 func FastExp(u uint64) float64 {

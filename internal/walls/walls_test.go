@@ -33,6 +33,7 @@ var may = map[string][]string{
 	"scenarios/attack":            {"scenarios", "internal/policy", "internal/clock", "internal/draw", "internal/booking", "internal/record", "internal/wire"},
 	"internal/sweep":              {"scenarios", "internal/record"},
 	"sim/des":                     {"internal/clock"},
+	"sim/station":                 {"sim/des", "internal/draw", "internal/record"},
 	"reference/edge":              layer,
 	"reference/admission":         layer,
 	"reference/gateway":           layer,
@@ -81,6 +82,7 @@ var never = []struct{ from, reaches, reason string }{
 	{"sim", "spillway/reference", "a prediction that executes what it predicts is a measurement"},
 	{"sim", "spillway/scenarios/attack", "a prediction that executes what it predicts is a measurement"},
 	{"sim", "math/rand/v2", "draws are keyed, never sequential"},
+	{"sim/station", "net/http", "a prediction that executes what it predicts is a measurement"},
 	{"sim/des", "spillway/internal/booking", "the kernel is the oracle: it knows no model"},
 }
 

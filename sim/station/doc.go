@@ -1,0 +1,48 @@
+// Package station simulates a bare service station: c servers, K places, any
+// service law, Poisson or regular arrivals, impatience, retrials and priority
+// classes. It is what is left of the simulator when every layer is switched off,
+// so that anybody can hold it against queueing theory.
+//
+//	r, err := station.Run(ctx, station.Config{
+//		Servers: 16, Rate: 1440, Service: station.Exponential(10 * time.Millisecond),
+//	})
+//	fmt.Print(r) // M/M/16 at load 0.9: every figure with its interval
+//
+// # What is measured
+//
+// Blocks of Customers are measured, either independent replications or the
+// consecutive batches of one long run; the first WarmUp customers of every run
+// are discarded and the Result says how many. Customers belong to the block of
+// their first attempt and are followed to their end, however late; numbers in the
+// system are time averages over the block's span, summed from the events and never
+// taken from Little's law, so that the law can be tested. Every interval is
+// Student's t across the blocks. Each interval holds with the stated confidence by
+// itself, not all of them together.
+//
+// # Engines
+//
+//   - The recursion (fast.go) for first come, first served, without retrials: one
+//     pass over the customers, no events. M/M/16 at load 0.9 runs at 25 million
+//     customers/s on one core of a 2-core Xeon VM (39 ns each: 14 to draw two
+//     exponentials, the rest to place the customer and count two histograms).
+//   - The plain kernel (sim/des) for everything: the same M/M/16 at 5.6, a retrial
+//     queue at 3 million customers/s.
+//
+// Where both can run they give the same figures to the last bit, which the tests
+// demand on random stations. BenchmarkStation prints the speeds.
+//
+// # Decisions
+//
+//   - Time is a whole number of nanoseconds, and sums have 128 bits: both engines
+//     are exact, so they can be held equal rather than close.
+//   - At one moment services end before patience does, patience before first
+//     attempts, first attempts before later ones: a wait of exactly one's patience
+//     is served, and a server that comes free is free for who arrives then.
+//   - Draws are keyed by customer and attempt, so two stations that differ in one
+//     setting meet the same customers with the same work (common random numbers).
+//   - draw.FastExp over draw.Exp: a quarter of the cost, as deterministic.
+//   - Retrials are classical (every customer in the orbit has a clock of its own),
+//     as people with phones are; the constant policy, one call at a time, is not here.
+//   - A load of 1 or more with nothing to bound it is refused. So is it with bounded
+//     places when customers retry for ever: the orbit then grows instead.
+package station
