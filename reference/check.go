@@ -3,7 +3,9 @@ package reference
 import (
 	"fmt"
 	"math"
+	"net"
 	"sort"
+	"strconv"
 	"time"
 
 	"spillway/internal/booking"
@@ -96,6 +98,12 @@ func (c Config) check() error {
 		return fmt.Errorf("ledger.flush_every: mode timed-writer needs it, more than 0")
 	case c.Mode == booking.ModeLottery && c.Off["queue"]:
 		return fmt.Errorf("off: mode lottery has no way without its queue")
+	}
+	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"admin_listen", c.AdminListen}} {
+		_, port, err := net.SplitHostPort(a.addr)
+		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+			return fmt.Errorf("%s: %.60q: want HOST:PORT, as in 127.0.0.1:8080", a.key, a.addr)
+		}
 	}
 	for i, n := range c.Stock.Items {
 		if n < 0 || n > 1e9 {

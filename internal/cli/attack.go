@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"spillway/internal/record"
+	"spillway/scenarios"
 )
 
 type attackCmd struct {
@@ -33,12 +34,8 @@ func (c *attackCmd) Run(a *app) error {
 	}
 	show := newProgress(a.stderr)
 	announce(show, sc)
-	rec, err := runOne(a.ctx, sc, c.target, dir, "run", show)
+	rec, err := measure(a, sc, c.target, dir, "run", mainRecord, show)
 	if err != nil {
-		show.clear()
-		if rec != nil && keep(dir, mainRecord, rec) == nil { // else the first error is the one that tells
-			show.say("      the record is kept: spillway report %s", dir)
-		}
 		return err
 	}
 	return finish(a, show, dir, c.JSON, reportSet{Main: rec})
@@ -56,4 +53,18 @@ const (
 // happens later, the measurement stays.
 func keep(dir, name string, rec *record.Record) error {
 	return environment(record.WriteFile(filepath.Join(dir, name), rec))
+}
+
+// measure runs a scenario once and keeps its record. When the backend failed
+// after the run, what was measured is kept all the same.
+func measure(a *app, sc *scenarios.Scaled, to target, dir, name, file string, show *progress) (*record.Record, error) {
+	rec, err := runOne(a.ctx, sc, to, dir, name, show)
+	if err != nil {
+		show.clear()
+		if rec != nil && keep(dir, file, rec) == nil { // else the first error is the one that tells
+			show.say("      the record is kept: spillway report %s", dir)
+		}
+		return nil, err
+	}
+	return rec, keep(dir, file, rec)
 }

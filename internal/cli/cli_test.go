@@ -26,7 +26,8 @@ import (
 const asProgram = "SPILLWAY_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
+	// A fuzzing worker is a child too, and stays a test.
+	if os.Getenv(asProgram) != "" && !strings.HasPrefix(strings.Join(os.Args[1:], ""), "-test.") {
 		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	if err := os.Setenv(asProgram, "1"); err != nil {
@@ -116,6 +117,8 @@ func TestExitBadInput(t *testing.T) {
 		{"nothing in flight", []string{"attack", "smoke", "--in-flight=-5", "--out", dir}, "at least 1"},
 		{"more users than fit", []string{"attack", "smoke", "--set", "population.users=1e12 users", "--out", dir}, "people scale"},
 		{"negative number of items", []string{"dlq", "list", "--redis", "redis://127.0.0.1:1", "--items=-1"}, "--items"},
+		{"address that is none", []string{"serve", "smoke", "--listen", "nonsense"}, "HOST:PORT"},
+		{"port that is none", []string{"serve", "smoke", "--listen", "127.0.0.1:99999"}, "HOST:PORT"},
 		{"postgres", []string{"serve", "smoke", "--db", "postgres://localhost/x", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, "sqlite"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -343,7 +346,7 @@ func TestInterrupt(t *testing.T) {
 	if err != nil || !rec.Header.Partial || rec.Header.Achieved == 0 {
 		t.Fatalf("%v, partial %v, %d sent", err, rec != nil && rec.Header.Partial, rec.Header.Achieved)
 	}
-	if code, stdout, _ := spillway("report", dir); code != gate.ExitInterrupted || !strings.Contains(stdout, "interrupted") {
+	if code, stdout, _ := spillway("report", dir); code != gate.ExitInconclusive || !strings.Contains(stdout, "interrupted") {
 		t.Errorf("the report of a partial record: exit %d\n%s", code, stdout)
 	}
 }
@@ -373,4 +376,31 @@ func Example() {
 	// smoke: ok (queued, 6 objectives)
 	// suikang-2020-01-31: ok (queued, 12 objectives)
 	// exit code 0
+}
+
+// A configuration of any bytes is read or refused, never more.
+func FuzzDecodeConfig(f *testing.F) {
+	sc, err := loadScaled("smoke", 1)
+	if err != nil {
+		f.Fatal(err)
+	}
+	text, err := json.Marshal(backendConfig(sc))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(`{"mode":3,"oops":1}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		cfg, err := decodeConfig(text)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(cfg)
+		if err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+		if _, err := decodeConfig(again); err != nil {
+			t.Fatalf("what was written cannot be read: %v", err)
+		}
+	})
 }

@@ -47,7 +47,7 @@ func (c *gateCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(a.stdout, string(text))
+		fmt.Fprint(a.stdout, string(text))
 	case c.Markdown:
 		fmt.Fprintln(a.stdout, v.Markdown())
 	default:

@@ -174,9 +174,6 @@ func (s *reportSet) verdict() (code int, said []string) {
 		case v.Result == gate.ResultInvalid && !r.Header.Baseline:
 			said = append(said, fmt.Sprintf("%s is not to be trusted: %s", names[i], v.Reason))
 		}
-		if r.Header.Partial {
-			code = gate.ExitInterrupted
-		}
 	}
 	return code, said
 }
@@ -209,6 +206,9 @@ func finish(a *app, show *progress, dir string, asJSON bool, set reportSet) erro
 	}
 	summary, v := reports.Summarize(main), gate.Judge(main)
 	code, said := set.verdict()
+	if a.ctx.Err() != nil && code != gate.ExitInvariantBroken {
+		code = gate.ExitInterrupted
+	}
 	p.Commands = set.commands()
 	p.Files = []page.File{{Name: "summary.json", What: "the summary for machines"}, {Name: "summary.md", What: "the same for people, with every table"},
 		{Name: "junit.xml", What: "the verdict for CI"}, {Name: mainRecord, What: "the record: every histogram, counter and sample"}}
@@ -381,8 +381,8 @@ func writeFigures(dir string, drawings []drawing, p *page.Page) error {
 	}
 	for _, d := range drawings {
 		for ext, data := range map[string][]byte{".svg": d.SVG, ".png": d.PNG} {
-			if err := os.WriteFile(filepath.Join(dir, figuresDir, d.ID+ext), data, 0o644); err != nil {
-				return fmt.Errorf("cannot write a figure: %w", err)
+			if err := writeWhole(filepath.Join(dir, figuresDir, d.ID+ext), data); err != nil {
+				return fmt.Errorf("cannot write a figure: %w; make room, then: spillway report %s", err, dir)
 			}
 		}
 		p.Figures = append(p.Figures, page.Figure{ID: d.ID, Section: d.section, Title: d.Title, Caption: d.Caption,
@@ -420,11 +420,24 @@ func writeTexts(dir string, p page.Page, s reports.Summary, v gate.Verdict, tabl
 		name string
 		data []byte
 	}{{"index.html", html.Bytes()}, {"summary.md", md.Bytes()}, {"summary.json", append(js, '\n')}, {"junit.xml", xml}} {
-		if err := os.WriteFile(filepath.Join(dir, f.name), f.data, 0o644); err != nil {
-			return fmt.Errorf("cannot write the report: %w", err)
+		if err := writeWhole(filepath.Join(dir, f.name), f.data); err != nil {
+			return fmt.Errorf("cannot write the report: %w; make room, then: spillway report %s", err, dir)
 		}
 	}
 	return nil
+}
+
+// writeWhole writes a file whole or not at all: a full disk leaves no half of one.
+func writeWhole(name string, data []byte) error {
+	tmp := name + ".part"
+	err := os.WriteFile(tmp, data, 0o644)
+	if err == nil {
+		err = os.Rename(tmp, name)
+	}
+	if err != nil {
+		_ = os.Remove(tmp) // the first error tells
+	}
+	return err
 }
 
 // link points reports/out/latest at the run, where the folder is one of ours. It

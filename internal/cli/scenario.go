@@ -93,7 +93,7 @@ type settings struct {
 	Set   []string `placeholder:"KEY=VALUE" help:"Set a key of the scenario; repeatable."`
 	Off   []string `placeholder:"LAYER" help:"Switch a layer off; repeatable."`
 	Scale string   `placeholder:"1:N" help:"Thin people to this ratio instead of the scenario's own."`
-	Time  float64  `placeholder:"K" help:"Quicken time by this factor instead of the scenario's own."`
+	Time  *float64 `placeholder:"K" help:"Quicken time by this factor instead of the scenario's own."`
 }
 
 // apply puts the flags on a spec.
@@ -117,9 +117,9 @@ func (c *settings) apply(spec *scenarios.Spec) error {
 			return fmt.Errorf("--scale %s: %w", c.Scale, err)
 		}
 	}
-	if c.Time != 0 {
-		if err := spec.Set("scale.time", fmt.Sprintf("%v x", c.Time)); err != nil {
-			return fmt.Errorf("--time %v: %w", c.Time, err)
+	if c.Time != nil {
+		if err := spec.Set("scale.time", fmt.Sprintf("%v x", *c.Time)); err != nil {
+			return fmt.Errorf("--time %v: %w", *c.Time, err)
 		}
 	}
 	return nil

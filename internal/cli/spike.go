@@ -55,20 +55,14 @@ func (c *spikeCmd) Run(a *app) error {
 	set := reportSet{}
 	show.say("[1/%d] %s", phases, heading(main))
 	announce(show, main)
-	if set.Main, err = runOne(a.ctx, main, target{InFlight: defaultInFlight}, dir, "main", show); err != nil {
-		return err
-	}
-	if err := keep(dir, mainRecord, set.Main); err != nil {
+	if set.Main, err = measure(a, main, target{InFlight: defaultInFlight}, dir, "main", mainRecord, show); err != nil {
 		return err
 	}
 	show.say("      %s", oneLine(set.Main))
 	if base != nil && a.ctx.Err() == nil {
 		show.say("[2/%d] %s", phases, heading(base))
 		announce(show, base)
-		if set.Baseline, err = runOne(a.ctx, base, target{InFlight: defaultInFlight}, dir, "baseline", show); err != nil {
-			return err
-		}
-		if err := keep(dir, baselineRecord, set.Baseline); err != nil {
+		if set.Baseline, err = measure(a, base, target{InFlight: defaultInFlight}, dir, "baseline", baselineRecord, show); err != nil {
 			return err
 		}
 		show.say("      %s", oneLine(set.Baseline))

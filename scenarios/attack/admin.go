@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -214,15 +215,32 @@ func (a *admin) sample(ctx context.Context) {
 		}
 		return
 	}
+	a.take(got)
+}
+
+// Bounds on what an admin part may tell: it may be anybody's. The bundled one has
+// 14 series of ten points a second.
+const (
+	seriesMax = 64
+	pointsMax = 1 << 17 // of one series: three and a half hours at ten a second
+	waitedMax = 1 << 20 // 16 MB
+)
+
+// take folds one answer in.
+func (a *admin) take(got wire.Samples) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hasAny = true
 	a.since = max(a.since, time.Duration(got.NowNanos))
-	for name, points := range got.Series {
-		kept := a.series[name]
+	for _, name := range slices.Sorted(maps.Keys(got.Series)) { // in order, for the bound
+		points := got.Series[name]
+		kept, known := a.series[name]
+		if !known && len(a.series) >= seriesMax {
+			continue
+		}
 		for _, p := range points {
 			at, ok := moment(p[0])
-			if !ok || len(kept) > 0 && at <= kept[len(kept)-1].At {
+			if !ok || len(kept) >= pointsMax || len(kept) > 0 && at <= kept[len(kept)-1].At {
 				continue // told before
 			}
 			kept = append(kept, record.Point{At: at, Value: p[1]})
@@ -232,7 +250,11 @@ func (a *admin) sample(ctx context.Context) {
 	if d := a.series[record.SampleQueueDepth]; len(d) > 0 {
 		a.depth = d[len(d)-1].Value
 	}
-	for name, s := range got.Marks {
+	for _, name := range slices.Sorted(maps.Keys(got.Marks)) {
+		s := got.Marks[name]
+		if _, known := a.marks[name]; !known && len(a.marks) >= seriesMax {
+			continue
+		}
 		if at, ok := moment(s); ok {
 			a.marks[name] = at
 		}
@@ -240,7 +262,7 @@ func (a *admin) sample(ctx context.Context) {
 	for _, p := range got.Waited["ledger"] {
 		at, ok1 := moment(p[0])
 		wait, ok2 := moment(p[1])
-		if ok1 && ok2 && wait >= 0 {
+		if ok1 && ok2 && wait >= 0 && len(a.waited) < waitedMax {
 			a.waited = append(a.waited, waited{at, wait})
 		}
 	}

@@ -239,3 +239,31 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 type stalling struct{ r *http.Request }
 
 func (s stalling) Read([]byte) (int, error) { <-s.r.Context().Done(); return 0, s.r.Context().Err() }
+
+// Whatever an admin part answers, what is kept is bounded, in order and of this run.
+func FuzzSamples(f *testing.F) {
+	f.Add([]byte(`{"now_ns":5,"series":{"queue.depth":[[0.1,3],[0.2,4]]},"marks":{"sold-out":2},"waited":{"ledger":[[1,0.5]]}}`))
+	f.Add([]byte(`{"series":{"x":[[1e300,1],[-1e300,2],[3,1e308]]},"waited":{"ledger":[[-5,1],[1,-1]]}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var got wire.Samples
+		if json.Unmarshal(body, &got) != nil {
+			return
+		}
+		a := &admin{series: map[string][]record.Point{}, marks: map[string]time.Duration{}}
+		for range 2 { // told twice, kept once
+			a.take(got)
+		}
+		if len(a.series) > seriesMax || len(a.marks) > seriesMax {
+			t.Fatalf("%d series, %d marks", len(a.series), len(a.marks))
+		}
+		for name, points := range a.series {
+			for i := range points[min(1, len(points)):] {
+				if points[i+1].At <= points[i].At {
+					t.Fatalf("%q: %v after %v", name, points[i+1].At, points[i].At)
+				}
+			}
+		}
+		rec := record.New(record.Header{})
+		a.into(rec, "people")
+	})
+}
