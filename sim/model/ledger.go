@@ -83,9 +83,7 @@ func (l *ledger) write(now time.Duration) {
 	l.written++
 	e := l.e
 	e.rec.Marks[record.MarkLastConfirmed] = now
-	k := record.Key{Span: record.SpanLedger, Clock: record.Response, Outcome: booking.Confirmed.String(),
-		Group: e.groups[0], Second: max(int32(r.at/time.Second), 0)}
-	e.rec.Hist(k).Add(now - r.at)
+	e.tally.hist(spanLedger, record.Response, booking.Confirmed, 0, r.at).Add(now - r.at)
 }
 
 // result is what a poll is told of a ticket.

@@ -6,6 +6,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/policy"
+	"spillway/internal/record"
 	"spillway/sim/des"
 )
 
@@ -90,7 +91,7 @@ func ticketOf(row uint32) (t booking.Ticket) {
 // send puts a visitor's request on the network.
 func (e *evening) send(ref, version uint32, m policy.Move, now time.Duration) {
 	i, r := e.take()
-	p := &e.places[ref]
+	p := e.place(ref)
 	v := &p.v
 	r.visit, r.user, r.item, r.bot, r.group, r.place = v.Visit, v.User, v.Item, v.Bot, p.group, ref
 	r.step, r.attempt, r.patience, r.base, r.sent = m.Step, m.Attempt, m.Timeout, now, now
@@ -177,8 +178,8 @@ func (e *evening) deliver(i uint32, o booking.Outcome) {
 	e.open--
 	e.told++
 	e.outcomes[r.step][o]++
-	e.tally.hist(uint8(r.step), record1, o, r.group, r.base).Add(now - r.base)
-	e.tally.hist(uint8(r.step), record2, o, r.group, r.base).Add(now - r.sent)
+	e.tally.hist(uint8(r.step), record.Response, o, r.group, r.base).Add(now - r.base)
+	e.tally.hist(uint8(r.step), record.Service, o, r.group, r.base).Add(now - r.sent)
 	say := policy.Reply{Outcome: o}
 	place := r.place
 	if o != booking.Timeout {
@@ -190,7 +191,7 @@ func (e *evening) deliver(i uint32, o booking.Outcome) {
 			say.Ticket = ticketOf(r.ticket - 1)
 			e.ledger.rows[r.ticket-1].told = o
 			if now < e.end {
-				e.reach(&e.places[place], stageAccepted)
+				e.reach(e.place(place), stageAccepted)
 			}
 		case r.step == booking.StepPoll && (o == booking.Confirmed || o == booking.Refused):
 			e.ledger.rows[r.ticket-1].told = o

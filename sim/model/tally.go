@@ -9,11 +9,9 @@ import (
 )
 
 // Spans in the tally's own numbering, after the steps.
-const spanBooking = uint8(booking.StepPoll) + 1
-
 const (
-	record1 = record.Response
-	record2 = record.Service
+	spanBooking = uint8(booking.StepPoll) + 1 + iota
+	spanLedger
 )
 
 // Counters in the tally's own numbering.
@@ -42,10 +40,59 @@ type tally struct {
 	groups []string
 	hists  map[uint64]*record.Hist
 	counts [counters][]uint64
+	bins   bins
 }
 
+// bins says into which second of the record a second of the run goes. Every second
+// has its own, but in runs of more than a quarter of an hour: there, away from the
+// opening, wide seconds share the first of them, or a six-hour evening would hold a
+// third of a million histograms. No bin reaches over the edge of a window.
+type bins struct {
+	width      int32
+	from, till int32   // seconds that keep their own
+	edges      []int32 // of the windows, ascending
+}
+
+// The opening's surroundings that keep every second, in scenario time, and how many
+// wide bins a run has at the most: as many as its figures.
+const (
+	fineBefore = time.Minute
+	fineAfter  = 10 * time.Minute
+	binsMax    = 500
+	alwaysFine = 900 // seconds
+)
+
 func (e *evening) openTally() {
-	e.tally = tally{rec: e.rec, groups: e.groups, hists: map[uint64]*record.Hist{}}
+	e.tally = tally{rec: e.rec, groups: e.groups, hists: map[uint64]*record.Hist{}, bins: binsOf(&e.rec.Header)}
+}
+
+func binsOf(h *record.Header) bins {
+	second := func(scenario time.Duration) int32 { return int32((h.RunTime(scenario) + time.Second - 1) / time.Second) }
+	b := bins{width: 1, from: second(-fineBefore), till: second(fineAfter)}
+	if n := second(h.To); n > alwaysFine {
+		b.width = (n + binsMax - 1) / binsMax
+	}
+	for _, w := range h.Windows {
+		b.edges = append(b.edges, second(w.From))
+	}
+	return b
+}
+
+// of is the second of the record that stands for a second of the run.
+func (b *bins) of(sec int32) int32 {
+	if b.width <= 1 || sec >= b.from && sec < b.till {
+		return sec
+	}
+	start := sec - sec%b.width
+	if sec >= b.till {
+		start = max(start, b.till)
+	}
+	for _, edge := range b.edges {
+		if edge <= sec {
+			start = max(start, edge)
+		}
+	}
+	return start
 }
 
 func (t *tally) count(which int, at time.Duration) {
@@ -60,13 +107,16 @@ func (t *tally) count(which int, at time.Duration) {
 
 // hist is the histogram of a span, found without hashing strings.
 func (t *tally) hist(span uint8, clock record.Clock, o booking.Outcome, group uint8, at time.Duration) *record.Hist {
-	sec := max(int32(at/time.Second), 0)
+	sec := t.bins.of(max(int32(at/time.Second), 0))
 	key := uint64(span)<<56 | uint64(clock)<<52 | uint64(o)<<44 | uint64(group)<<32 | uint64(uint32(sec))
 	h := t.hists[key]
 	if h == nil {
-		name := record.SpanBooking
-		if span != spanBooking {
-			name = booking.Step(span).String()
+		name := booking.Step(span).String()
+		switch span {
+		case spanBooking:
+			name = record.SpanBooking
+		case spanLedger:
+			name = record.SpanLedger
 		}
 		h = t.rec.Hist(record.Key{Span: name, Clock: clock, Outcome: o.String(), Group: t.groups[group], Second: sec})
 		t.hists[key] = h

@@ -35,6 +35,9 @@ const (
 	known           // what it held before the run has been looked up
 )
 
+// placesMade is how many places are made at once, so that growing copies nothing.
+const placesMade = 1 << 10
+
 // place is where one visit under way is kept.
 type place struct {
 	v      policy.Visitor
@@ -54,7 +57,8 @@ type presser struct {
 type visitors struct {
 	clients  []client
 	runtimes []policy.Runtime // by version; 0 = a client that never saw a config
-	places   []place
+	places   []*[placesMade]place
+	made     uint32
 	spare    []uint32
 	begun    uint64
 	alive    int
@@ -115,6 +119,8 @@ func (e *evening) openVisitors() error {
 	return nil
 }
 
+func (v *visitors) place(ref uint32) *place { return &v.places[ref/placesMade][ref%placesMade] }
+
 // learn keeps a config under its version and returns that.
 func (e *evening) learn(rt policy.Runtime) uint32 {
 	for len(e.runtimes) <= int(rt.Version) {
@@ -166,11 +172,14 @@ func (e *evening) begin(visit booking.VisitID, user booking.UserID, now time.Dur
 		ref = e.spare[n-1]
 		e.spare = e.spare[:n-1]
 	} else {
-		ref = uint32(len(e.places))
-		e.places = append(e.places, place{})
+		ref = e.made
+		if ref%placesMade == 0 {
+			e.places = append(e.places, new([placesMade]place))
+		}
+		e.made++
 	}
 	class := policy.ClassOf(e.sc.Population.Classes, user)
-	p := &e.places[ref]
+	p := e.place(ref)
 	*p = place{used: true, group: uint8(max(class, 0))}
 	if visit >= scenarios.BotVisits {
 		p.v = e.program.NewBot(visit, user, class, e.luck)
@@ -199,7 +208,7 @@ func (e *evening) wake(ref uint64) {
 
 // move lets a visitor decide what to do next, and does it.
 func (e *evening) move(ref uint32, now time.Duration, what policy.Event, r policy.Reply) {
-	p := &e.places[ref]
+	p := e.place(ref)
 	u := e.user(&p.v)
 	m := e.program.Next(&p.v, &u, e.runtimes[u.ConfigVersion], now, what, r, e.luck)
 	e.remember(&p.v, u)
@@ -286,8 +295,8 @@ func (e *evening) over(p *place, now time.Duration) {
 // closeVisitors ends the visits that are under way as in-flight and writes groups
 // and deciles.
 func (e *evening) closeVisitors() {
-	for i := range e.places {
-		if p := &e.places[i]; p.used {
+	for i := range e.made {
+		if p := e.place(i); p.used {
 			p.v.Final = policy.InFlight
 			e.over(p, 0)
 		}
