@@ -17,27 +17,28 @@ func (e *evening) schedule() {
 	for n, f := range e.sc.FaultsWithin() {
 		e.kernel.AtPriority(f.At, first, func() {
 			latest[f.Kind] = n
-			e.fault(f.Kind, f.Amount)
+			e.fault(f.Kind, f.Amount, true)
 		})
 		e.kernel.AtPriority(f.At+f.For, first, func() {
 			if latest[f.Kind] == n {
-				e.fault(f.Kind, 0)
+				e.fault(f.Kind, 0, false)
 			}
 		})
 	}
 }
 
-// fault puts a fault in force; an amount of 0 ends it.
-func (e *evening) fault(kind string, amount float64) {
+// fault begins a fault, or ends it with an amount of 0. A writer's stop has no
+// amount.
+func (e *evening) fault(kind string, amount float64, begins bool) {
 	switch kind {
 	case scenarios.FaultWriterStop:
 		if e.direct {
 			return // there is no writer
 		}
-		if amount == 0 {
-			e.ledger.resume()
-		} else {
+		if begins {
 			e.ledger.stop()
+		} else {
+			e.ledger.resume()
 		}
 	case scenarios.FaultSlowStore:
 		e.slow = time.Duration(amount * 1e9)

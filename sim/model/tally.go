@@ -67,7 +67,9 @@ func (e *evening) openTally() {
 }
 
 func binsOf(h *record.Header) bins {
-	second := func(scenario time.Duration) int32 { return int32((h.RunTime(scenario) + time.Second - 1) / time.Second) }
+	second := func(scenario time.Duration) int32 {
+		return int32((h.RunTime(scenario) + time.Second - 1) / time.Second)
+	}
 	b := bins{width: 1, from: second(-fineBefore), till: second(fineAfter)}
 	if n := second(h.To); n > alwaysFine {
 		b.width = (n + binsMax - 1) / binsMax
