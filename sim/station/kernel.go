@@ -63,10 +63,15 @@ func (r *run) kernel(ctx context.Context, tallies []*tally) error {
 	for i := range m.queues {
 		m.queues[i] = queue{none, none}
 	}
-	var sum float64
+	var upTo float64
 	for _, share := range r.Classes {
-		sum += share
-		m.shares = append(m.shares, sum)
+		upTo += share
+		m.shares = append(m.shares, upTo)
+	}
+	if len(r.Classes) > 1 {
+		for _, t := range tallies {
+			t.classes = make([]sum, len(r.Classes))
+		}
 	}
 	m.k.AtArg(time.Duration(r.gap(0)), third, m.arrive, 0)
 	if err := m.k.Run(des.Forever); err != nil {
@@ -199,7 +204,12 @@ func (m *model) begin(i uint32) {
 	m.busy++
 	now := m.k.Now()
 	if c.block >= 0 {
-		m.tallies[c.block].wait.add(int64(now - c.entered))
+		b := m.tallies[c.block]
+		b.wait.add(int64(now - c.entered))
+		if b.classes != nil {
+			b.classes[c.class].n++
+			b.classes[c.class].total.add(uint64(now - c.entered))
+		}
 	}
 	s := m.service.at(m.seed.U64(forService, c.id, c.attempt))
 	m.k.AtArg(now+time.Duration(s), first, m.end, uint64(i))

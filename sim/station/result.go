@@ -46,6 +46,8 @@ type Result struct {
 	InOrbit     Estimate // mean number between two attempts
 	Throughput  Estimate // customers served per second of the block's span
 
+	ClassWait []Estimate // mean wait of each priority class, seconds; empty with one class
+
 	// Lag is the correlation between the mean waits of neighbouring blocks. Batches
 	// are long enough only when it is near 0: beyond ± 2/√Blocks the intervals of
 	// BatchMeans are too narrow. Replications are independent by construction.
@@ -79,7 +81,9 @@ const (
 
 var quantiles = [...]float64{0.5, 0.9, 0.95, 0.99}
 
-func (t *tally) row(servers int) (r [metrics]float64) {
+// row is a block's estimates: the columns above, then one for each class.
+func (t *tally) row(servers int) []float64 {
+	r := make([]float64, metrics, metrics+len(t.classes))
 	span := float64(t.span)
 	share := func(n, of uint64) float64 { return float64(n) / float64(of) }
 	r[waitMean], r[sojournMean] = t.wait.mean()/1e9, t.sojourn.mean()/1e9
@@ -96,10 +100,13 @@ func (t *tally) row(servers int) (r [metrics]float64) {
 	r[inOrbit] = t.orbitArea.float() / span
 	r[utilisation] = r[inService] / float64(servers)
 	r[throughput] = float64(t.served) / span * 1e9
+	for _, c := range t.classes {
+		r = append(r, c.total.float()/float64(c.n)/1e9)
+	}
 	return r
 }
 
-func (c *Config) result(rows [][metrics]float64) *Result {
+func (c *Config) result(rows [][]float64) *Result {
 	n := float64(len(rows))
 	t := studentT((1+c.Confidence)/2, len(rows)-1)
 	est := func(column int) Estimate {
@@ -123,6 +130,9 @@ func (c *Config) result(rows [][metrics]float64) *Result {
 		InQueue: est(inQueue), InService: est(inService), InSystem: est(inSystem), InOrbit: est(inOrbit), Throughput: est(throughput)}
 	if c.isFast() {
 		r.Engine = "recursion"
+	}
+	for column := metrics; column < len(rows[0]); column++ {
+		r.ClassWait = append(r.ClassWait, est(column))
 	}
 	var products, squares float64
 	for i, row := range rows {
@@ -151,7 +161,7 @@ func (r *Result) String() string {
 			fmt.Fprintf(&b, "%-34s n/a\n", what)
 			return
 		}
-		fmt.Fprintf(&b, "%-34s %s ± %s%s\n", what, digits(e.Value*unit), digits(e.Half*unit), suffix)
+		fmt.Fprintf(&b, "%-34s %s%s\n", what, interval(e.Value*unit, e.Half*unit), suffix)
 	}
 	for _, of := range []struct {
 		what string
@@ -160,6 +170,9 @@ func (r *Result) String() string {
 		for i, e := range []Estimate{of.t.Mean, of.t.P50, of.t.P90, of.t.P95, of.t.P99} {
 			line(of.what+" "+[]string{"mean", "p50", "p90", "p95", "p99"}[i], e, 1e3, " ms")
 		}
+	}
+	for i, e := range r.ClassWait {
+		line(fmt.Sprintf("wait mean, class %d", i+1), e, 1e3, " ms")
 	}
 	line("utilisation", r.Utilisation, 100, " %")
 	line("lost (of customers)", r.Lost, 100, " %")
@@ -174,7 +187,14 @@ func (r *Result) String() string {
 	return b.String()
 }
 
-func digits(x float64) string { return fmt.Sprintf("%.5g", x) }
+// interval writes the half width to two digits and the value to the same place.
+func interval(value, half float64) string {
+	if half == 0 {
+		return fmt.Sprintf("%g, without noise", value)
+	}
+	places := max(0, 1-int(math.Floor(math.Log10(half))))
+	return fmt.Sprintf("%.*f ± %.*f", places, value, places, half)
+}
 
 // studentT is the quantile p > ½ of Student's t with dof degrees of freedom, by
 // bisection of the distribution function: Abramowitz and Stegun, Handbook of

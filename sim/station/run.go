@@ -63,7 +63,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	if c.Method == BatchMeans {
 		runs, blocks = 1, c.Blocks
 	}
-	rows := make([][metrics]float64, c.Blocks)
+	rows := make([][]float64, c.Blocks)
 	errs := make([]error, runs)
 	one := func(n int) error {
 		r := &run{Config: c, warm: c.warmUp(), meanGap: 1e9 / c.Rate, service: c.Service.sampler(),

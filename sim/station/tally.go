@@ -106,4 +106,11 @@ type tally struct {
 	attempts, blocked, abandoned      uint64
 	span                              int64 // first arrival of this block to first arrival after it
 	queueArea, serviceArea, orbitArea wide  // customers × nanoseconds
+	classes                           []sum // waits by class, when there are several
+}
+
+// sum is a mean in the making.
+type sum struct {
+	n     uint64
+	total wide
 }
