@@ -111,3 +111,28 @@ func TestPartial(t *testing.T) {
 		t.Errorf("%d seconds of visits, interrupted at %v", n, at)
 	}
 }
+
+// The estimate follows the scale, and the window; what it says of a run that was
+// measured is within a factor of two.
+func TestEstimate(t *testing.T) {
+	at := func(people float64, settings ...string) Cost {
+		return Estimate(scaled(t, "suikang-2020-01-31", people, 1, 1, settings...))
+	}
+	whole, tenth := at(1), at(0.1)
+	if r := float64(whole.Time) / float64(tenth.Time); r < 10 || r > 30 {
+		t.Errorf("%v at 1:1, %v at 1:10", whole, tenth)
+	}
+	// Measured: 11.5 s and 404 MB, and 1.5 s and 36 MB.
+	day := at(0.01, "window.from", "-2h", "window.to", "4h")
+	for _, x := range []struct {
+		got       Cost
+		time, mem float64
+	}{{whole, 11.5, 404e6}, {day, 1.5, 36e6}} {
+		if r := x.got.Time.Seconds() / x.time; r < 0.5 || r > 2 {
+			t.Errorf("%v, measured %v s", x.got, x.time)
+		}
+		if r := x.got.Memory / x.mem; r < 0.5 || r > 2 {
+			t.Errorf("%v, measured %v MB", x.got, x.mem/1e6)
+		}
+	}
+}
