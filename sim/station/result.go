@@ -190,7 +190,7 @@ func (r *Result) String() string {
 // interval writes the half width to two digits and the value to the same place.
 func interval(value, half float64) string {
 	if half == 0 {
-		return fmt.Sprintf("%g, without noise", value)
+		return fmt.Sprintf("%g", value) // the same in every block
 	}
 	places := max(0, 1-int(math.Floor(math.Log10(half))))
 	return fmt.Sprintf("%.*f ± %.*f", places, value, places, half)

@@ -179,12 +179,12 @@ func ExampleRun() {
 	// utilisation                        82.21 ± 0.14 %
 	// lost (of customers)                3.338 ± 0.087 %
 	// blocked (of attempts)              3.338 ± 0.087 %
-	// abandoned (of attempts)            0, without noise %
-	// attempts per customer              1, without noise
+	// abandoned (of attempts)            0 %
+	// attempts per customer              1
 	// mean number waiting                1.866 ± 0.019
 	// mean number in service             3.2884 ± 0.0055
 	// mean number in system              5.154 ± 0.024
-	// mean number in orbit               0, without noise
+	// mean number in orbit               0
 	// throughput                         328.68 ± 0.51/s
 	// <nil>
 	// station: no steady state: load 1.25 with no bound on places and no patience: the queue would grow for ever; lower the rate, add servers, or bound places or patience
