@@ -284,8 +284,11 @@ func (p *Program) Next(v *Visitor, user *User, config Runtime, now time.Duration
 	case PhaseSubmitReq:
 		return p.submitted(v, user, now, r, luck)
 	case PhasePollWait:
-		v.Phase = PhasePollReq
 		v.Polls++
+		if !config.Results {
+			return p.pollLater(v, now, Reply{}, luck) // the program shows no way to the list
+		}
+		v.Phase = PhasePollReq
 		return Move{Kind: Send, Step: booking.StepPoll, Attempt: v.Polls, Timeout: p.Timeout}
 	case PhasePollReq:
 		switch r.Outcome {

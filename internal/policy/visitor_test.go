@@ -50,7 +50,7 @@ func script(p *Program, config Runtime, replies ...Reply) string {
 }
 
 func TestJourneys(t *testing.T) {
-	open := Runtime{Gate: GateOff}
+	open := Runtime{Gate: GateOff, Results: true}
 	r := func(os ...booking.Outcome) (out []Reply) {
 		for _, o := range os {
 			out = append(out, Reply{Outcome: o})
@@ -96,6 +96,18 @@ func TestJourneys(t *testing.T) {
 	}
 }
 
+// While the entry to the result list is off, a queued visitor sends no poll.
+func TestResultsSwitchedOff(t *testing.T) {
+	p, seed, user := program(), draw.Seed(1), User{HasConfig: true, Visit: 2, Holds: HoldTicket}
+	v := Visitor{Visit: 1, Phase: PhasePollWait}
+	if m := p.Next(&v, &user, Runtime{}, 5*time.Second, Wake, Reply{}, seed); m.Kind != Wait || m.At != 10*time.Second {
+		t.Errorf("with the entry off: %+v", m)
+	}
+	if m := p.Next(&v, &user, Runtime{Results: true}, 10*time.Second, Wake, Reply{}, seed); m.Kind != Send || m.Step != booking.StepPoll {
+		t.Errorf("with the entry on: %+v", m)
+	}
+}
+
 // A lost press sends nothing and locks for exactly 5 s plus the person's
 // reaction; the share of presses that pass is the gate's. Binomial, n ≈ 21,000
 // presses at 21 %, six standard errors, fixed seed.
@@ -132,7 +144,7 @@ func TestGateInTheJourney(t *testing.T) {
 // A user who opens the program again replaces the older visit, unless a submit
 // of that one is under way.
 func TestReopening(t *testing.T) {
-	p, seed, config := program(), draw.Seed(1), Runtime{Gate: GateOff}
+	p, seed, config := program(), draw.Seed(1), Runtime{Gate: GateOff, Results: true}
 	user := User{HasConfig: true}
 	a, b, c := p.New(1, 5, 0, seed), p.New(2, 5, 0, seed), p.New(3, 5, 0, seed)
 	p.Next(&a, &user, config, 0, Arrive, Reply{}, seed)
