@@ -47,8 +47,8 @@ type StormResult struct {
 	SpikeUsers, SpikeServed int // came during the spike
 	LastUsers, LastServed   int // came in the last quarter of Length
 	Attempts                int
-	Wasted                  int // services that ended after their user had left
-	P50, P99                time.Duration
+	Wasted                  int           // services that ended after their user had left
+	P50, P99                time.Duration // of the attempts served in time; 0 when fewer than ten lie beyond
 }
 
 // Tipped reports whether the failure outlived its trigger: fewer than half of the

@@ -229,3 +229,107 @@ func TestStormWithoutTimeoutsIsMM1(t *testing.T) {
 		}
 	}
 }
+
+// TestScaleModels holds the similarity law to the published table: people thinned
+// by s, every timer quickened by k, the number of servers and the queue's bound cut
+// to match; and what goes wrong when the service time cannot be shrunk by k.
+func TestScaleModels(t *testing.T) {
+	rows := []modelRow{
+		// The tolerances are three published standard deviations, at least 0.01.
+		{"1:10", 10, 1, true, 229974, 0.204, 0.335, 2.594, 0.011, 0.967, [3]float64{0.01, 0.024, 0.01}},
+		{"1:100, 5 servers", 100, 1, true, 23051, 0.202, 0.322, 2.600, 0.014, 0.962, [3]float64{0.01, 0.081, 0.021}},
+		{"1:500, 1 server", 500, 1, true, 4609, 0.198, 0.297, 2.608, 0.036, 0.948, [3]float64{0.021, 0.144, 0.045}},
+		{"1:1000, 1 slow server", 1000, 1, true, 2255, 0.205, 0.352, 2.594, 0.071, 0.954, [3]float64{0.045, 0.318, 0.093}},
+		{"1:50, 4 × as fast, not S", 50, 4, false, 45903, 0.203, 0.327, 2.597, 0.043, 0.965, [3]float64{0.018, 0.093, 0.036}},
+		{"1:50, 10 × as fast, not S", 50, 10, false, 46103, 0.201, 0.315, 2.601, 0.103, 0.966, [3]float64{0.01, 0.06, 0.021}},
+		{"1:50, 20 × as fast, not S", 50, 20, false, 46010, 0.194, 0.274, 2.614, 0.187, 0.967, [3]float64{0.01, 0.03, 0.015}},
+		{"1:50, 4 × as fast", 50, 4, true, 46427, 0.203, 0.327, 2.598, 0.012, 0.961, [3]float64{0.01, 0.054, 0.018}},
+		{"1:50, 20 × as fast", 50, 20, true, 46427, 0.203, 0.327, 2.598, 0.012, 0.961, [3]float64{0.01, 0.054, 0.018}},
+	}
+	if os.Getenv("SPILLWAY_VALIDATE") == "long" {
+		rows[0] = modelRow{"full size", 1, 1, true, 2311950, 0.203, 0.329, 2.598, 0.011, 0.965, rows[0].tolerance}
+	}
+	seeds := draw.Seed(8)
+	if testing.Short() {
+		rows, seeds = rows[1:], 4
+	}
+	var table strings.Builder
+	fmt.Fprintf(&table, "%-26s %8s %16s %16s %16s %16s %16s\n", "model", "users", "served", "in spike", "attempts", "p50 / timeout", "p99 / timeout")
+	var last StormResult
+	for i, row := range rows {
+		seeds := seeds
+		if row.thin <= 10 {
+			seeds = 1
+		}
+		var users, served, spike, attempts, p50, p99 float64
+		var r StormResult
+		for seed := range seeds {
+			s := modelStorm(row.thin, row.quick, row.shrunk, 1+seed)
+			var err error
+			if r, err = s.Run(); err != nil {
+				t.Fatal(err)
+			}
+			n := float64(seeds)
+			users += float64(r.Users) / n
+			served += float64(r.Served) / float64(r.Users) / n
+			spike += float64(r.SpikeServed) / float64(r.SpikeUsers) / n
+			attempts += float64(r.Attempts) / float64(r.Users) / n
+			p50 += r.P50.Seconds() / s.Timeout.Seconds() / n
+			p99 += r.P99.Seconds() / s.Timeout.Seconds() / n
+		}
+		near := func(what string, got, want, tolerance float64) {
+			if math.Abs(got-want) > tolerance {
+				t.Errorf("%s: %s %.3f, published %.3f ± %.3f", row.name, what, got, want, tolerance)
+			}
+		}
+		near("users", users/float64(row.users), 1, 4*math.Sqrt(2/8.0/float64(row.users))+0.01) // Poisson
+		near("served", served, row.served, row.tolerance[0])
+		near("served in the spike", spike, row.spike, row.tolerance[1])
+		near("attempts", attempts, row.attempts, row.tolerance[2])
+		near("p50", p50, row.p50, 0.15*row.p50+0.002)
+		if r.P99 > 0 { // the smallest models serve too few to carry it
+			near("p99", p99, row.p99, 0.02)
+		}
+		fmt.Fprintf(&table, "%-26s %8.0f %7.3f (%6.3f) %7.3f (%6.3f) %7.3f (%6.3f) %7.3f (%6.3f) %7.3f (%6.3f)\n",
+			row.name, users, served, row.served, spike, row.spike, attempts, row.attempts, p50, row.p50, p99, row.p99)
+		// Quickening time alone is exact but for the rounding to a nanosecond, which
+		// decides who takes the last place of a full queue: the same users come, and
+		// about as many of them are served.
+		if i == len(rows)-1 && (last.Users != r.Users || last.SpikeUsers != r.SpikeUsers || math.Abs(float64(last.Served)/float64(r.Served)-1) > 0.01) {
+			t.Errorf("4 × as fast %+v, 20 × as fast %+v: not the same evening", last, r)
+		}
+		last = r
+	}
+	t.Logf("measured (published):\n%s", table.String())
+}
+
+type modelRow struct {
+	name                              string
+	thin, quick                       int
+	shrunk                            bool // the service time, too, is divided by quick
+	users                             int
+	served, spike, attempts, p50, p99 float64    // as published
+	tolerance                         [3]float64 // of served, spike, attempts
+}
+
+// modelStorm is the spike at full size, 500 servers of 10 ms at load 0.7, as a
+// scale model. Not shrunk, the service keeps its 10 ms and there are more servers.
+func modelStorm(thin, quick int, shrunk bool, seed draw.Seed) Storm {
+	k := time.Duration(quick)
+	s := spikeStorm(seed)
+	s.Rate = 0.7 * 50_000 / float64(thin) * float64(quick)
+	s.Servers = 500 / thin
+	s.Queue = 100_000 / thin
+	if s.Servers == 0 {
+		s.Servers, s.Service.Mean = 1, time.Duration(thin)*time.Second/50_000
+	}
+	if shrunk {
+		s.Service.Mean /= k
+	} else {
+		s.Servers *= quick
+	}
+	for _, d := range []*time.Duration{&s.Length, &s.SpikeAt, &s.SpikeFor, &s.Timeout, &s.RetryMin, &s.RetryMax} {
+		*d /= k
+	}
+	return s
+}
