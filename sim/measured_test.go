@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"spillway/internal/booking"
 	"spillway/internal/draw"
@@ -131,7 +132,12 @@ func TestMeasured(t *testing.T) {
 				// Few events, and a race at a bound that milliseconds decide.
 				allowed = 0.05 + 4/math.Sqrt(want)
 			case "moment":
-				off, allowed = (got[key]-want)/1, 0.5 // seconds
+				off, allowed = got[key]-want, 0.5 // seconds
+				if key == "moment.last-confirmed" && sc.Mode == booking.ModeTimedWriter {
+					allowed += sc.Ledger.FlushEvery.Seconds() // nobody knows where the timer stands
+				}
+			case "p50":
+				allowed += 0.0007 / want
 			case "p95", "p99":
 				// The tails of the code itself are not modelled: collections of garbage,
 				// the scheduler, the generator's lateness.
@@ -176,6 +182,10 @@ func take(t *testing.T, glob string) {
 		r, err := record.ReadFile(f)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if late := r.Merged(record.Select{Span: record.SpanLateness}).Quantile(0.99); late > 5*time.Millisecond {
+			t.Logf("%s left out: the generator was %v late at p99, so the run proves nothing", f, late)
+			continue
 		}
 		p := point{Scenario: r.Header.Scenario, Seed: r.Header.Seed, Figures: figures(r)}
 		for _, v := range r.Header.Vary {
