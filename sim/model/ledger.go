@@ -71,6 +71,9 @@ func (e *evening) openLedger() {
 	// The writer was started with the backend, long before: its beat has a phase of
 	// its own.
 	l.next = e.luck.Between(booking.DrawPhase, 0, 0, 0, l.every)
+	if e.opt.Phase > 0 {
+		l.next = e.constant(e.opt.Phase) % l.every
+	}
 	l.timer = e.kernel.AtPriority(l.next, servers, l.onBeat)
 }
 

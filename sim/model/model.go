@@ -29,6 +29,10 @@ type Options struct {
 	// are whatever the time scale, as the attack has to. By default they shrink with
 	// time, so that the similarity law is exact.
 	Unscaled bool
+	// Phase is when after offset 0 the writer's beat (in the mode timed-writer: its
+	// timer) first comes, at full size. 0 = drawn from the seed, since the backend is
+	// started long before and nobody knows.
+	Phase time.Duration
 	// Progress is told how far the run is, every few thousand events, on the run's
 	// own goroutine. nil = nobody watches.
 	Progress func(Progress)
