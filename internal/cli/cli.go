@@ -32,6 +32,7 @@ type command struct {
 	Report    reportCmd    `cmd:"" help:"Make the report of records again."`
 	Gate      gateCmd      `cmd:"" help:"Judge a record by its objectives; the exit code is the verdict."`
 	Compare   compareCmd   `cmd:"" help:"Set records side by side."`
+	Calibrate calibrateCmd `cmd:"" help:"Take the simulator's constants from measured records."`
 	Merge     mergeCmd     `cmd:"" help:"Merge the records of a run's shards without loss."`
 	Reconcile reconcileCmd `cmd:"" help:"Prove the invariants from the stores of a backend."`
 

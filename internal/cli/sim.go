@@ -25,9 +25,18 @@ type simulation struct {
 	Network  time.Duration `default:"185us" help:"Round trip of a request without any service; 0s for none."`
 	Overhead time.Duration `default:"415us" help:"What a gateway adds to a request it serves, beyond its modelled time; 0s for none."`
 	Unscaled bool          `help:"Keep service times as they are at any time scale, as the attack has to."`
+
+	Calibration string `placeholder:"FILE" help:"Take network and overhead from this file of spillway calibrate; service times unscaled."`
 }
 
 func (s simulation) options() (sim.Options, error) {
+	if s.Calibration != "" {
+		c, err := sim.ReadCalibration(s.Calibration)
+		if err != nil {
+			return sim.Options{}, badInput(err)
+		}
+		return c.Options(), nil
+	}
 	// 0 is "none" here and "default" there.
 	none := func(d time.Duration) time.Duration {
 		if d == 0 {
