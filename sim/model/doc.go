@@ -45,9 +45,11 @@
 //     makes the similarity law exact: a run at k = 4 is the run at k = 1 four times
 //     as fast (a test says so). Options.Unscaled keeps them, as the attack must.
 //   - The writer's beat has a phase drawn from the seed: the backend is started
-//     long before, and nobody knows where its beat stands. Over 20 phases of the
-//     default scenario "busy" spreads from 266 to 323 and "sold-out" from 112 to
-//     180, their sum from 432 to 473; no other count moves by more than 1 %.
+//     long before, and nobody knows where its beat stands (Options.Phase tells).
+//     Over 20 phases of the default scenario "busy" spreads from 266 to 323 and
+//     "sold-out" from 112 to 180, their sum from 432 to 473.
+//   - Histograms of a long run have wide bins away from the opening, as wide as its
+//     figures draw them: six hours by the second would be a third of a million.
 //   - The coin's salt is the backend's of the same seed, not the scenario's, so that
 //     both arms toss the same coin.
 //   - The edge starts cold; the attack's has the config it was asked for before
