@@ -242,7 +242,22 @@ func Sweep(points []Point) Table {
 	if several {
 		t.Notes = append(t.Notes, "Mean over the seeds, with the least and the greatest in brackets.")
 	}
+	if several && sameSeeds(points) {
+		t.Notes = append(t.Notes, "The seeds are the same at every point (common random numbers): what differs between two points is not the luck of the draw.")
+	}
 	return t
+}
+
+// sameSeeds reports whether all points ran on the same seeds.
+func sameSeeds(points []Point) bool {
+	seeds := func(p Point) (out []uint64) {
+		for _, r := range p.Records {
+			out = append(out, r.Header.Seed)
+		}
+		slices.Sort(out)
+		return out
+	}
+	return !slices.ContainsFunc(points, func(p Point) bool { return !slices.Equal(seeds(p), seeds(points[0])) })
 }
 
 func over(m Measure, s Stat) string {

@@ -46,6 +46,7 @@ type reportSet struct {
 	Main, Baseline *record.Record
 	Sweeps         [][]*record.Record // one a scenario
 	Layers         [][]*record.Record // one a scenario: the base and one a layer switched off
+	Command        string             // how to make it again, where no target of make does
 }
 
 // readSet finds the records of a run's folder.
@@ -364,6 +365,10 @@ func (s *reportSet) commands() []string {
 	m := s.first()
 	out := []string{fmt.Sprintf("git checkout %s", strings.TrimSuffix(m.Header.Commit, "-dirty"))}
 	switch {
+	case s.Command != "":
+		return append(out, s.Command)
+	case s.Main == nil && m.Header.Label == "sim":
+		return append(out, fmt.Sprintf("spillway sweep %s --arm sim, with the settings and seeds of the table", m.Header.Scenario))
 	case s.Main == nil && len(s.Layers) > 0:
 		return append(out, "make layers")
 	case s.Main == nil:

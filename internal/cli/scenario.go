@@ -137,6 +137,24 @@ func (c *choice) scaled() (*scenarios.Scaled, error) {
 	return scaledFor(spec, c.Seed)
 }
 
+// args is the flags as they were given, for a command that can be typed again.
+func (c *settings) args() []string {
+	var out []string
+	for _, kv := range c.Set {
+		out = append(out, "--set", "'"+strings.ReplaceAll(kv, "'", "")+"'")
+	}
+	for _, layer := range c.Off {
+		out = append(out, "--off", layer)
+	}
+	if c.Scale != "" {
+		out = append(out, "--scale", c.Scale)
+	}
+	if c.Time != nil {
+		out = append(out, "--time", fmt.Sprint(*c.Time))
+	}
+	return out
+}
+
 func scaledFor(spec *scenarios.Spec, seed uint64) (*scenarios.Scaled, error) {
 	sc, err := scenarios.Scale(spec, 0, 0)
 	if err != nil {

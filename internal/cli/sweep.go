@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"spillway/internal/record"
 	"spillway/internal/sweep"
@@ -15,8 +16,10 @@ type sweepCmd struct {
 	Vary     []string `sep:";" placeholder:"KEY=VALUES" help:"KEY=a,b,c or KEY=lo..hi/n (/nlog: logarithmic); repeatable, the grid is their product."`
 	Cross    bool     `help:"Vary one key at a time instead of the whole grid."`
 	Layers   bool     `help:"Also run with each layer switched off, one at a time."`
-	Seeds    int      `default:"1" help:"Seeds a point, from --seed on."`
+	Seeds    int      `default:"1" help:"Seeds a point, from --seed on; the same ones at every point."`
+	Arm      string   `default:"attack" enum:"attack,sim" help:"attack: real requests, one run at a time; sim: simulated, as many as there are cores."`
 	settings
+	simulation
 	output
 }
 
@@ -26,6 +29,10 @@ func (c *sweepCmd) Run(a *app) error {
 	}
 	if len(c.Vary) == 0 && !c.Layers {
 		return badInput(errors.New("nothing to vary: give --vary KEY=VALUES, as in --vary queue.depth=1000..40000/8log, or --layers"))
+	}
+	arm, err := c.arm()
+	if err != nil {
+		return err
 	}
 	points := make([][][]record.Setting, len(c.Scenario))
 	for i, name := range c.Scenario {
@@ -60,7 +67,7 @@ func (c *sweepCmd) Run(a *app) error {
 				err = spec.SetAll(p...)
 			}
 			if err == nil {
-				_, err = scaledFor(spec, c.Seed)
+				_, err = arm.scaled(spec, c.Seed)
 			}
 			if err != nil {
 				return badInput(fmt.Errorf("%s with %s: %w", name, settingsText(p), err))
@@ -70,10 +77,11 @@ func (c *sweepCmd) Run(a *app) error {
 	out := c.Out
 	if out == "" {
 		// A stable name, so that the same command goes on where it stopped.
-		out = filepath.Join("reports", "out", "sweep-"+scenarioName(c.Scenario[0]))
+		what := "sweep-"
 		if c.Layers {
-			out = filepath.Join("reports", "out", "layers-"+scenarioName(c.Scenario[0]))
+			what = "layers-"
 		}
+		out = filepath.Join("reports", "out", arm.prefix+what+scenarioName(c.Scenario[0]))
 	}
 	dir, err := newRunDir(out, "")
 	if err != nil {
@@ -84,13 +92,13 @@ func (c *sweepCmd) Run(a *app) error {
 		seeds = append(seeds, c.Seed+uint64(i))
 	}
 	show := newProgress(a.stderr)
-	set := reportSet{}
+	set := reportSet{Command: c.command()}
 	for i, name := range c.Scenario {
 		if a.ctx.Err() != nil {
 			break
 		}
 		show.say("[%d/%d] %s: %d points × %d seeds", i+1, len(c.Scenario), name, len(points[i]), len(seeds))
-		recs, err := sweepPlan(a, loader(name, c.settings), points[i], seeds, filepath.Join(dir, pointsDir), show).Do(a.ctx)
+		recs, err := arm.plan(a, loader(name, c.settings), points[i], seeds, filepath.Join(dir, pointsDir), show).Do(a.ctx)
 		if err != nil && !errors.Is(err, errInterrupted) {
 			return err
 		}
@@ -101,6 +109,43 @@ func (c *sweepCmd) Run(a *app) error {
 		}
 	}
 	return finish(a, show, dir, c.JSON, set)
+}
+
+// arm is what runs the points of a sweep.
+type arm struct {
+	prefix string // of a default folder
+	scaled func(*scenarios.Spec, uint64) (*scenarios.Scaled, error)
+	plan   func(a *app, load func() (*scenarios.Spec, error), points [][]record.Setting, seeds []uint64, dir string, show *progress) *sweep.Plan
+}
+
+func (c *sweepCmd) arm() (arm, error) {
+	if c.Arm != "sim" {
+		if c.simulation != simulationDefaults {
+			return arm{}, badInput(errors.New("--network, --overhead and --unscaled are for --arm sim"))
+		}
+		return arm{"", scaledFor, sweepPlan}, nil
+	}
+	return c.simulation.arm()
+}
+
+// command is how to run a sweep on the simulator again; make does the others.
+func (c *sweepCmd) command() string {
+	if c.Arm != "sim" {
+		return ""
+	}
+	args := append([]string{"spillway", "sweep"}, c.Scenario...)
+	args = append(args, "--arm", "sim", "--seed", fmt.Sprint(c.Seed), "--seeds", fmt.Sprint(c.Seeds))
+	for _, v := range c.Vary {
+		args = append(args, "--vary", strings.ReplaceAll(v, " ", ""))
+	}
+	if c.Cross {
+		args = append(args, "--cross")
+	}
+	if c.Layers {
+		args = append(args, "--layers")
+	}
+	args = append(args, c.settings.args()...)
+	return strings.Join(append(args, c.simulation.args()...), " ")
 }
 
 // loader loads a scenario with the flags' changes, afresh at every call.

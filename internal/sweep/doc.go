@@ -5,4 +5,12 @@
 // sweep's folder, named by a digest of scenario text, settings, seed and commit,
 // so an interrupted sweep does only what is missing, and a changed scenario or
 // program never reuses an old point.
+//
+// # Decisions
+//
+//   - Every point runs on the same seeds. Draws are keyed by visit, so the same
+//     people with the same luck meet every point, and a difference between points is
+//     the setting's, not the draw's.
+//   - Points may run side by side where the arm bears it; what comes back is in the
+//     order of the plan.
 package sweep

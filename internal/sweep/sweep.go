@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -8,6 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"spillway/internal/record"
 	"spillway/scenarios"
@@ -65,68 +69,96 @@ func Cross(axes []Axis) [][]record.Setting {
 
 // Plan is what a sweep does.
 type Plan struct {
-	Load   func() (*scenarios.Spec, error) // the scenario, afresh for every point
-	Points [][]record.Setting              // settings of each point
-	Seeds  []uint64
-	Commit string // part of a point's name
-	Dir    string // where finished points are kept
+	Load    func() (*scenarios.Spec, error) // the scenario, afresh for every point
+	Points  [][]record.Setting              // settings of each point
+	Seeds   []uint64                        // the same at every point: common random numbers
+	Commit  string                          // part of a point's name
+	Arm     string                          // what runs the points and how, part of their names too; "" = the attack
+	Dir     string                          // where finished points are kept
+	Workers int                             // points run side by side; Load, Run and Step must then bear it; 0 = 1
 	// Run runs one point. An error ends the sweep; a partial record (interrupted
 	// run) is not kept.
 	Run func(ctx context.Context, spec *scenarios.Spec, seed uint64, settings []record.Setting) (*record.Record, error)
-	// Step, if set, is called before each point: its index, how many there are,
-	// and whether it was found finished.
+	// Step, if set, is called before each point, one call at a time: its index, how
+	// many there are, and whether it was found finished.
 	Step func(i, n int, settings []record.Setting, seed uint64, found bool)
 }
 
 // Do runs what is missing and returns the records of all points, settings first,
-// then seeds. After an error it returns the points finished so far with it.
+// then seeds, whatever the order in which they were finished. After an error it
+// returns the points finished so far with it.
 func (p *Plan) Do(ctx context.Context) ([]*record.Record, error) {
 	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make the sweep's folder: %w", err)
 	}
-	var out []*record.Record
 	n := len(p.Points) * len(p.Seeds)
-	for _, settings := range p.Points {
-		for _, seed := range p.Seeds {
-			spec, err := p.Load()
-			if err != nil {
-				return out, err
-			}
-			if err := spec.SetAll(settings...); err != nil {
-				return out, err
-			}
-			file := filepath.Join(p.Dir, p.name(spec, settings, seed))
-			rec, err := record.ReadFile(file)
-			found := err == nil && !rec.Header.Partial
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return out, fmt.Errorf("%w (delete the file to run the point again)", err)
-			}
-			if p.Step != nil {
-				p.Step(len(out), n, settings, seed, found)
-			}
-			if !found {
-				if rec, err = p.Run(ctx, spec, seed, settings); err != nil {
-					return out, fmt.Errorf("point %d of %d %v: %w", len(out)+1, n, settings, err)
+	recs, errs := make([]*record.Record, n), make([]error, n)
+	var next, failed atomic.Int64
+	var step sync.Mutex
+	var all sync.WaitGroup
+	for range max(min(p.Workers, n), 1) {
+		all.Go(func() {
+			for failed.Load() == 0 {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
 				}
-				if ctx.Err() != nil {
-					return out, context.Cause(ctx)
-				}
-				if rec.Header.Partial {
-					return out, fmt.Errorf("point %d of %d %v: the run was cut short", len(out)+1, n, settings)
-				}
-				if err := record.WriteFile(file, rec); err != nil {
-					return out, err
+				if recs[i], errs[i] = p.point(ctx, i, n, &step); errs[i] != nil {
+					failed.Store(1)
 				}
 			}
-			out = append(out, rec)
-		}
+		})
 	}
-	return out, nil
+	all.Wait()
+	recs = slices.DeleteFunc(recs, func(r *record.Record) bool { return r == nil })
+	return recs, cmp.Or(errs...)
+}
+
+// point finds or runs one point.
+func (p *Plan) point(ctx context.Context, i, n int, step *sync.Mutex) (*record.Record, error) {
+	settings, seed := p.Points[i/len(p.Seeds)], p.Seeds[i%len(p.Seeds)]
+	spec, err := p.Load()
+	if err != nil {
+		return nil, err
+	}
+	if err := spec.SetAll(settings...); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(p.Dir, p.name(spec, settings, seed))
+	rec, err := record.ReadFile(file)
+	found := err == nil && !rec.Header.Partial
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w (delete the file to run the point again)", err)
+	}
+	if p.Step != nil {
+		step.Lock()
+		p.Step(i, n, settings, seed, found)
+		step.Unlock()
+	}
+	if found {
+		return rec, nil
+	}
+	if rec, err = p.Run(ctx, spec, seed, settings); err != nil {
+		return nil, fmt.Errorf("point %d of %d %v: %w", i+1, n, settings, err)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if rec.Header.Partial {
+		return nil, fmt.Errorf("point %d of %d %v: the run was cut short", i+1, n, settings)
+	}
+	if err := record.WriteFile(file, rec); err != nil {
+		return nil, err
+	}
+	return rec, nil
 }
 
 func (p *Plan) name(spec *scenarios.Spec, settings []record.Setting, seed uint64) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%d\n", spec.Text, p.Commit, seed)
+	if p.Arm != "" {
+		fmt.Fprintf(h, "%s\n", p.Arm)
+	}
 	for _, s := range settings {
 		fmt.Fprintf(h, "%s=%s\n", s.Key, s.Value)
 	}
