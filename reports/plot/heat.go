@@ -61,6 +61,10 @@ func Heat(sets []Set, xKey, yKey string) ([]Figure, error) {
 		if len(grid) == 1 {
 			sh.cols = 2
 		}
+		// One title a row has room for the metric alone.
+		if names := setNames(grid); names != "" {
+			sh.sub += " · " + names
+		}
 		for _, name := range topic.metrics {
 			m, _ := MetricByName(name)
 			if m, ok := telling(m, all); ok {
@@ -105,6 +109,14 @@ func gridValues(sets []Set, key string) []float64 {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// setNames says which column is which set.
+func setNames(sets []Set) string {
+	if len(sets) != 2 {
+		return ""
+	}
+	return "left: " + clean(sets[0].Name, 45) + " · right: " + clean(sets[1].Name, 45)
 }
 
 type cell struct {
@@ -156,11 +168,8 @@ func heatRow(m Metric, sets []Set, xKey, yKey string, xs, ys []float64) []*panel
 		return (v - lo) / (hi - lo)
 	}
 	var out []*panel
-	for s, set := range sets {
+	for s := range sets {
 		p := &panel{title: m.Title(), height: points(min(24*float64(len(ys)), 190))}
-		if set.Name != "" {
-			p.title = clean(set.Name, 24) + " · " + p.title
-		}
 		p.x = indexAxis(keyLabel(xKey), xs)
 		p.y = indexAxis(keyLabel(yKey), ys)
 		if s == len(sets)-1 {
