@@ -130,8 +130,10 @@ func (e *evening) fetchFailed(f uint32, o booking.Outcome) {
 		n.retryAt = now + n.life/10
 	} else {
 		n.retryAt = now
-		delete(d.entries, n.key)
-		d.order = slices.DeleteFunc(d.order, func(k edgeKey) bool { return k == n.key })
+		if d.entries[n.key] == n { // nothing worth an entry
+			delete(d.entries, n.key)
+			d.order = slices.DeleteFunc(d.order, func(k edgeKey) bool { return k == n.key })
+		}
 	}
 	stale := n.has && d.usable(n, now)
 	e.release(n, func(uint32, *request) (booking.Outcome, bool) {
