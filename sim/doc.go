@@ -77,5 +77,7 @@
 //     of scheduling; to compare records both must use the former.
 //   - Most of the cost is memory met in no order. Sorting a window's arrivals by
 //     user, or keeping the client with its visit under way, is worth more than
-//     threads: of 535 ns an event 365 are waiting.
+//     threads: of 535 ns an event 365 are waiting. Tried and left out: touching the
+//     clients of 64 arrivals ahead (no gain beyond noise), and a second small heap
+//     for what is due within 20 ms (10 %, for a muddled order of ties).
 package sim
