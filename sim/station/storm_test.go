@@ -90,12 +90,16 @@ func TestDefences(t *testing.T) {
 // released. Outages begin at 20 s of 2 min.
 func TestMetastable(t *testing.T) {
 	published := map[float64][3]int{280: {9, 10, 10}, 240: {1, 10, 10}, 200: {0, 10, 10}, 160: {0, 10, 10}, 100: {0, 0, 0}}
+	seeds := 10
+	if testing.Short() {
+		seeds = 3
+	}
 	var table strings.Builder
 	for _, load := range []float64{280, 240, 200, 160, 100} {
 		fmt.Fprintf(&table, "load %3.0f of 300:", load)
 		for j, outage := range []time.Duration{time.Second, 3 * time.Second, 10 * time.Second} {
 			tipped := 0
-			for seed := range draw.Seed(10) {
+			for seed := range draw.Seed(seeds) {
 				r, err := Storm{Servers: 30, Service: Exponential(100 * time.Millisecond), Rate: load, Length: 2 * time.Minute,
 					HoldAt: 20 * time.Second, HoldFor: outage, Timeout: time.Second, Attempts: 2, Seed: seed + 1}.Run()
 				if err != nil {
@@ -109,14 +113,14 @@ func TestMetastable(t *testing.T) {
 			// tipping line: ten runs of ours gave 5 where ten gave 9 (Fisher's exact test:
 			// 14 %), so only a gross difference counts.
 			want := published[load][j]
-			if allowed := map[bool]int{true: 0, false: 5}[want == 0 || want == 10]; max(tipped-want, want-tipped) > allowed {
-				t.Errorf("load %v, outage %v: %d of 10 tipped, published %d", load, outage, tipped, want)
+			if want == 0 && tipped > 0 || want == 10 && tipped < seeds || seeds == 10 && max(tipped-want, want-tipped) > 5 {
+				t.Errorf("load %v, outage %v: %d of %d tipped, published %d of 10", load, outage, tipped, seeds, want)
 			}
 			fmt.Fprintf(&table, "  %v outage %2d (%2d)", outage, tipped, published[load][j])
 		}
 		table.WriteString("\n")
 	}
-	t.Logf("tipped of 10 seeds (published):\n%s", table.String())
+	t.Logf("tipped of %d seeds (published, of 10):\n%s", seeds, table.String())
 }
 
 // tippingStorm is the scale model 1:scale of 500 servers of 10 ms at load 0.5 hit
