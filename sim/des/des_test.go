@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -259,6 +260,16 @@ func TestTwin(t *testing.T) {
 // program sends requests whose reply races a timeout; every moment is distinct,
 // for the wall clock promises no order of ties.
 func program(c clock.Clock) (trace func() string) {
+	// On the wall clock each callback has a goroutine of its own; that their moments
+	// are distinct orders them for us, but not for the memory model.
+	var mu sync.Mutex
+	after := func(d time.Duration, f func()) func() bool {
+		return c.AfterFunc(d, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			f()
+		})
+	}
 	var b strings.Builder
 	seed := draw.Seed(4)
 	var send func(n int)
@@ -267,20 +278,24 @@ func program(c clock.Clock) (trace func() string) {
 			return
 		}
 		fmt.Fprintf(&b, "%v send %d\n", c.Now(), n)
-		stop := c.AfterFunc(50*time.Millisecond, func() {
+		stop := after(50*time.Millisecond, func() {
 			fmt.Fprintf(&b, "%v timeout %d\n", c.Now(), n)
-			c.AfterFunc(time.Duration(n)*time.Microsecond, func() { send(n + 1) })
+			after(time.Duration(n)*time.Microsecond, func() { send(n + 1) })
 		})
-		c.AfterFunc(seed.Between(1, uint64(n), 0, 0, 100*time.Millisecond), func() {
+		after(seed.Between(1, uint64(n), 0, 0, 100*time.Millisecond), func() {
 			ok := stop()
 			fmt.Fprintf(&b, "%v reply %d in time %v\n", c.Now(), n, ok)
 			if ok {
-				c.AfterFunc(time.Millisecond, func() { send(n + 1) })
+				after(time.Millisecond, func() { send(n + 1) })
 			}
 		})
 	}
-	c.AfterFunc(time.Second, func() { send(0) })
-	return b.String
+	after(time.Second, func() { send(0) })
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return b.String()
+	}
 }
 
 // Hold: pop the earliest of n pending events and schedule it again, the classic
