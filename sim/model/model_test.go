@@ -481,3 +481,16 @@ func TestBins(t *testing.T) {
 		t.Error("a short run keeps every second")
 	}
 }
+
+// The writer's beat stands where Options.Phase says, else where the seed does.
+func TestPhase(t *testing.T) {
+	beat := func(seed draw.Seed, phase time.Duration) time.Duration {
+		return run(t, scaled(t, "suikang-2020-01-31", 1.0/500, 1, seed), Options{Phase: phase}).Marks[record.MarkLastConfirmed] % (50 * time.Millisecond)
+	}
+	if got := beat(1, 1030*time.Millisecond); got != 30*time.Millisecond {
+		t.Errorf("told to beat at 30 ms, it beats at %v", got)
+	}
+	if a, b := beat(1, 0), beat(2, 0); a == b {
+		t.Errorf("two seeds, one phase of %v", a)
+	}
+}
