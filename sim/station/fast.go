@@ -174,16 +174,23 @@ func newServers(c int) servers { return servers{make([]int64, c)} }
 
 // replace gives the earliest server work until end.
 func (s *servers) replace(end int64) {
-	f := s.times
-	if len(f) <= sorted {
-		i := 0
-		for i+1 < len(f) && f[i+1] < end {
-			f[i] = f[i+1]
-			i++
-		}
-		f[i] = end
-		return
+	if len(s.times) <= sorted {
+		insert(s.times, end)
+	} else {
+		sift(s.times, end)
 	}
+}
+
+func insert(f []int64, end int64) {
+	i := 0
+	for i+1 < len(f) && f[i+1] < end {
+		f[i] = f[i+1]
+		i++
+	}
+	f[i] = end
+}
+
+func sift(f []int64, end int64) {
 	i := 0
 	for {
 		child := 2*i + 1

@@ -375,3 +375,23 @@ func BenchmarkStation(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkServers finds where an ordered list of the servers loses to a heap.
+func BenchmarkServers(b *testing.B) {
+	for _, n := range []int{8, 16, 32, 64, 128} {
+		for _, how := range []struct {
+			name string
+			f    func([]int64, int64)
+		}{{"list", insert}, {"heap", sift}} {
+			b.Run(fmt.Sprint(n, "/", how.name), func(b *testing.B) {
+				free := make([]int64, n)
+				var service [4096]int64
+				s := Exponential(10 * time.Millisecond).sampler()
+				s.fill(service[:], 1, forService, 0)
+				for i := range b.N {
+					how.f(free, free[0]+service[i&4095])
+				}
+			})
+		}
+	}
+}
