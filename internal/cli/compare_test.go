@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"spillway/reports"
+)
+
+func TestComparePrediction(t *testing.T) {
+	attack := measuredLike(t, "smoke")
+	sim := t.TempDir()
+	if code, _, stderr := spillway("sim", "smoke", "--unscaled", "--out", sim); code != 0 {
+		t.Fatal(stderr)
+	}
+	svg := filepath.Join(t.TempDir(), "both.svg")
+	code, out, stderr := spillway("compare", sim, attack, "--prediction", "--figure", svg)
+	if code != 0 || !strings.Contains(out, "Median error 0.0 %") || !exists(svg) {
+		t.Fatalf("exit code %d:\n%s%s", code, out, stderr)
+	}
+	if _, out, _ := spillway("compare", sim, attack, "--prediction", "--markdown"); !strings.Contains(out, "| ---: |") {
+		t.Errorf("no Markdown:\n%s", out)
+	}
+	code, out, _ = spillway("compare", sim, attack, "--prediction", "--json")
+	var p reports.Prediction
+	if err := json.Unmarshal([]byte(out), &p); err != nil || code != 0 || p.Errors.N == 0 || p.Errors.Worst.V != 0 {
+		t.Errorf("exit code %d, %v: %+v", code, err, p.Errors)
+	}
+	other := t.TempDir()
+	if code, _, stderr := spillway("sim", "smoke", "--unscaled", "--set", "queue.depth=3000", "--out", other); code != 0 {
+		t.Fatal(stderr)
+	}
+	for name, args := range map[string][]string{
+		"one":      {"compare", sim, "--prediction"},
+		"settings": {"compare", other, attack, "--prediction"},
+		"figure":   {"compare", sim, attack, "--figure", svg},
+	} {
+		code, _, stderr := spillway(args...)
+		if code != 2 {
+			t.Errorf("%s: exit code %d", name, code)
+		}
+		oneClearLine(t, stderr)
+	}
+}
