@@ -225,7 +225,10 @@ func Sweep(points []Point) Table {
 			}
 		}
 	}
-	several := false
+	several, shares := false, slices.ContainsFunc(points, func(p Point) bool { return len(p.Records) >= leastSeeds })
+	if shares {
+		t.Columns = append(t.Columns, "collapsed")
+	}
 	for _, p := range points {
 		var row []string
 		for _, k := range keys {
@@ -237,10 +240,16 @@ func Sweep(points []Point) Table {
 			several = several || s.N > 1
 			row = append(row, over(m, s))
 		}
+		if shares {
+			row = append(row, collapse(p.Records))
+		}
 		t.Rows = append(t.Rows, row)
 	}
 	if several {
 		t.Notes = append(t.Notes, "Mean over the seeds, with the least and the greatest in brackets.")
+	}
+	if shares {
+		t.Notes = append(t.Notes, "Collapsed: the share of the seeds, with its 95 % interval (Wilson); a run did when a tenth of a step's calls in a window had no answer or half of them were turned away as overload.")
 	}
 	if several && sameSeeds(points) {
 		t.Notes = append(t.Notes, "The seeds are the same at every point (common random numbers): what differs between two points is not the luck of the draw.")

@@ -355,9 +355,21 @@ func varied(recs []*record.Record) []string {
 	return keys
 }
 
-// full reports whether every point sets both keys: a grid, not a cross.
+// full reports whether the points of two keys are a grid, or most of one where a
+// sweep was stopped: no cross, no sample.
 func full(points []plot.RunPoint) bool {
-	return !slices.ContainsFunc(points, func(p plot.RunPoint) bool { return len(p.Settings) < 2 })
+	if slices.ContainsFunc(points, func(p plot.RunPoint) bool { return len(p.Settings) < 2 }) {
+		return false
+	}
+	cells := 1
+	for i := range 2 {
+		values := map[string]bool{}
+		for _, p := range points {
+			values[p.Settings[i].Value] = true
+		}
+		cells *= len(values)
+	}
+	return 2*len(points) >= cells
 }
 
 // commands is how to make the report again.

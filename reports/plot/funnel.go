@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 
 	"spillway/internal/record"
+	"spillway/reports"
 )
 
 type vgLength = vg.Length
@@ -181,7 +182,7 @@ func chances(rec *record.Record) *panel {
 	p.rows(names, 17)
 	var high float64
 	for _, n := range names {
-		_, hi := wilson(by[n].won, by[n].tried)
+		_, hi := reports.Wilson(by[n].won, by[n].tried)
 		high = max(high, 100*hi)
 	}
 	var ax axis
@@ -191,7 +192,7 @@ func chances(rec *record.Record) *panel {
 	p.draw = append(p.draw, func(f *frame) {
 		for i, n := range names {
 			c, y := by[n], float64(i)
-			lo, hi := wilson(c.won, c.tried)
+			lo, hi := reports.Wilson(c.won, c.tried)
 			f.flat(100*lo, 100*hi, y, inkSoft)
 			v := 100 * float64(c.won) / float64(c.tried)
 			f.dot(f.at(v, y), groupColor(n, i), 3.4)

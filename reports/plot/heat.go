@@ -91,10 +91,41 @@ func Heat(sets []Set, xKey, yKey string) ([]Figure, error) {
 		}
 		out = append(out, f)
 	}
+	if seeds[0] >= 3 {
+		f, err := heatCollapse(grid, all, xKey, yKey, xs, ys, seeds)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
 	if len(out) == 0 {
 		return nil, noData("heat", "no metric can be told from these runs")
 	}
 	return out, nil
+}
+
+// heatCollapse draws the share of each cell's seeds that collapsed, and both ends
+// of its interval: few seeds know little, and the maps must say so.
+func heatCollapse(sets []Set, all []RunPoint, xKey, yKey string, xs, ys []float64, seeds [2]int) (Figure, error) {
+	sh := &sheet{id: "heat-collapse", sub: aboutSweep(all), cols: max(len(sets), 2), title: "Admission and queue depth together: the probability of collapse"}
+	if xKey != "admission.probability" || yKey != "queue.depth" {
+		sh.title = clean(xKey+" and "+yKey, 60) + ": the probability of collapse"
+	}
+	m, _ := MetricByName("collapse")
+	for _, part := range []struct {
+		label string
+		of    func(Spread) float64
+	}{{"Runs that collapsed", nil}, {"95 % interval, lower end", func(s Spread) float64 { return s.Lo }},
+		{"95 % interval, upper end", func(s Spread) float64 { return s.Hi }}} {
+		m.Label = part.label
+		row := heatOf(m, part.of, [2]float64{0, 100}, sets, xKey, yKey, xs, ys)
+		if len(sets) == 1 && part.of == nil {
+			row = append(row, nil) // the interval's ends stand side by side below
+		}
+		sh.panels = append(sh.panels, row...)
+	}
+	sh.caption = fmt.Sprintf("Share of %s seeds a cell, in per cent: above as counted, below both ends of the 95 %% interval that so few runs leave (Wilson). A run collapsed when a tenth of a step's calls in a window had no answer, or half of them were turned away as overload.", fromTo(seeds[0], seeds[1]))
+	return sh.figure()
 }
 
 // gridValues are the values of a key in all sets, ascending.
@@ -126,6 +157,12 @@ type cell struct {
 
 // heatRow is one metric's maps, one per set, on one scale.
 func heatRow(m Metric, sets []Set, xKey, yKey string, xs, ys []float64) []*panel {
+	return heatOf(m, nil, [2]float64{}, sets, xKey, yKey, xs, ys)
+}
+
+// heatOf is heatRow for any number of a spread, nil = the mean, on a given scale,
+// zero = that of the values.
+func heatOf(m Metric, of func(Spread) float64, scale [2]float64, sets []Set, xKey, yKey string, xs, ys []float64) []*panel {
 	maps := make([][]cell, len(sets))
 	var lo, hi float64
 	found := false
@@ -140,7 +177,9 @@ func heatRow(m Metric, sets []Set, xKey, yKey string, xs, ys []float64) []*panel
 			c := &maps[s][slices.Index(ys, y)*len(xs)+slices.Index(xs, x)]
 			c.near = p.Near()
 			if sp, ok := p.Of(m); ok && !finite(c.v) {
-				c.v = sp.Mean
+				if c.v = sp.Mean; of != nil {
+					c.v = of(sp)
+				}
 				if !found || c.v < lo {
 					lo = c.v
 				}
@@ -156,6 +195,9 @@ func heatRow(m Metric, sets []Set, xKey, yKey string, xs, ys []float64) []*panel
 	if least := 0.2 * max(math.Abs(lo), math.Abs(hi)); hi-lo < least {
 		mid := (hi + lo) / 2
 		lo, hi = mid-least/2, mid+least/2
+	}
+	if scale[1] > scale[0] {
+		lo, hi = scale[0], scale[1]
 	}
 	log := lo > 0 && hi/lo > 30
 	place := func(v float64) float64 {

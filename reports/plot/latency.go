@@ -8,6 +8,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/record"
+	"spillway/reports"
 )
 
 // family is a set of requests whose response times belong together.
@@ -222,7 +223,7 @@ func decilePanel(rec *record.Record) *panel {
 	var high float64
 	for i, d := range rec.Deciles {
 		p.x.ticks = append(p.x.ticks, tick(float64(i+1), short(float64(i+1))))
-		_, h := wilson(d.Confirmed, won)
+		_, h := reports.Wilson(d.Confirmed, won)
 		high = max(high, 100*h)
 	}
 	p.y.linear(0, high, 0.1, number)
@@ -230,24 +231,12 @@ func decilePanel(rec *record.Record) *panel {
 		for i, d := range rec.Deciles {
 			x, v := float64(i+1), 100*float64(d.Confirmed)/float64(won)
 			f.box(x-0.36, 0, x+0.36, v, blue)
-			lo, hi := wilson(d.Confirmed, won)
+			lo, hi := reports.Wilson(d.Confirmed, won)
 			f.whisker(x, 100*lo, 100*hi, ink)
 		}
 		f.hline(100/n, "equal chances", vermilion)
 	})
 	return p
-}
-
-// wilson is the 95 % interval of a share k of n (E. B. Wilson, 1927).
-func wilson(k, n uint64) (lo, hi float64) {
-	if n == 0 {
-		return 0, 1
-	}
-	const z = 1.959964
-	p, m := float64(min(k, n))/float64(n), float64(n)
-	mid := (p + z*z/(2*m)) / (1 + z*z/m)
-	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
-	return max(0, mid-half), min(1, mid+half)
 }
 
 // Lateness draws the generator's own delay: what it adds before a request leaves.

@@ -20,6 +20,9 @@ type Metric struct {
 	// Of is the metric of one record. ok is false when the record does not have it
 	// or its samples cannot carry it.
 	Of func(*record.Record) (v float64, ok bool)
+	// Share says that a run has the metric or not, 100 or 0: over several seeds it is
+	// a share of them, with Wilson's interval.
+	Share bool
 	// Coarser names the metric to show instead where Of cannot tell; "" = none.
 	Coarser string
 }
@@ -74,6 +77,7 @@ func Metrics() []Metric {
 		metric("amplification", "Retry amplification, worst second", "×", 1, reports.Amplification, ""),
 		metric("timeouts", "Requests timed out", "%", 100, reports.Timeouts, ""),
 		metric("confirmed.share", "Stock confirmed", "%", 100, reports.ConfirmedShare, ""),
+		{Name: "collapse", Label: "Runs that collapsed", Unit: "%", Share: true, Of: collapsed},
 	}
 }
 
@@ -84,6 +88,16 @@ func gaveUpAtGate(rec *record.Record) reports.Value {
 		return reports.Value{}
 	}
 	return reports.Got(float64(rec.Final("gave-up-at-gate", false)) / float64(forms))
+}
+
+// collapsed is 100 or 0; a record without a single call cannot tell.
+func collapsed(rec *record.Record) (v float64, ok bool) {
+	if reports.Collapsed(rec) {
+		v = 100
+	}
+	return v, slices.ContainsFunc(booking.Steps(), func(step string) bool {
+		return reports.Response(rec, step, nil, nil).Count() > 0
+	})
 }
 
 // depthAtRisk is what a lost queue would lose, at full size.
@@ -181,7 +195,7 @@ func (p RunPoint) Near() bool {
 type Spread struct {
 	N      int     // seeds that could tell
 	Mean   float64 //
-	Lo, Hi float64 // 95 % t-interval of the mean from three seeds on, else smallest and largest
+	Lo, Hi float64 // 95 % t-interval of the mean from three seeds on, else smallest and largest; of a share Wilson's
 	T      bool    // Lo and Hi are a t-interval
 }
 
@@ -201,7 +215,11 @@ func (p RunPoint) Of(m Metric) (s Spread, ok bool) {
 	for _, v := range vs {
 		s.Mean += v / float64(len(vs))
 	}
-	if len(vs) >= 3 {
+	switch {
+	case m.Share:
+		lo, hi := reports.Wilson(uint64(math.Round(s.Mean/100*float64(len(vs)))), uint64(len(vs)))
+		s.Lo, s.Hi = 100*lo, 100*hi
+	case len(vs) >= 3:
 		var sq float64
 		for _, v := range vs {
 			sq += (v - s.Mean) * (v - s.Mean)

@@ -16,20 +16,6 @@ import (
 
 func near(a, b, tol float64) bool { return math.Abs(a-b) <= tol }
 
-// Values of Wilson's interval by hand: z²=3.8415; for 10 of 100 the centre is
-// (0.1+0.019207)/1.038415 = 0.114797 and the half-width 0.059553.
-func TestWilson(t *testing.T) {
-	for _, c := range []struct {
-		k, n   uint64
-		lo, hi float64
-	}{{10, 100, 0.0552, 0.1744}, {0, 10, 0, 0.2775}, {10, 10, 0.7225, 1}, {0, 0, 0, 1}, {50, 50, 0.9287, 1}} {
-		lo, hi := wilson(c.k, c.n)
-		if !near(lo, c.lo, 1e-4) || !near(hi, c.hi, 1e-4) {
-			t.Errorf("%d of %d: %.4f to %.4f, want %.4f to %.4f", c.k, c.n, lo, hi, c.lo, c.hi)
-		}
-	}
-}
-
 // constant is a metric that reads its value from Header.WallSeconds; negative = n/a.
 var constant = Metric{Name: "constant", Of: func(r *record.Record) (float64, bool) {
 	return r.Header.WallSeconds, r.Header.WallSeconds >= 0

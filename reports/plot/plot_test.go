@@ -55,6 +55,11 @@ func everything(tb testing.TB) []Figure {
 		alone[i].ID += "-alone"
 	}
 	out = append(out, alone...)
+	seeded := must(Heat([]Set{{"", sweepOf(3, 0, probabilities[:3], depths[:3])}}, "admission.probability", "queue.depth"))
+	if last := seeded[len(seeded)-1]; last.ID != "heat-collapse" {
+		tb.Errorf("three seeds a cell draw no map of collapse, but %s", last.ID)
+	}
+	out = append(out, seeded[len(seeded)-1])
 	out = append(out, one(Versus(evening, lossless))...)
 	recs := []*record.Record{recordtest.Make(recordtest.Options{Seed: 1, Bots: 50})}
 	for _, l := range []string{"admission", "queue", "room", "edge"} {
