@@ -88,6 +88,8 @@ func TestSimSweepRefuses(t *testing.T) {
 	for name, args := range map[string][]string{
 		"options of the other arm": {"--vary", "queue.depth=1000,2000", "--network", "1ms"},
 		"native":                   {"--vary", "queue.depth=1000,2000", "--arm", "sim", "--set", "gateway.native=on"},
+		"a sample of a grid":       {"--vary", "queue.depth=1000..2000/3", "--sample", "4"},
+		"a sample of nothing":      {"--sample", "4"},
 		"arm":                      {"--vary", "queue.depth=1000,2000", "--arm", "leg"},
 	} {
 		code, _, stderr := spillway(append([]string{"sweep", "smoke", "--out", t.TempDir()}, args...)...)

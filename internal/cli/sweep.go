@@ -14,6 +14,7 @@ import (
 type sweepCmd struct {
 	Scenario []string `arg:"" optional:"" default:"suikang-sweep" help:"Names or files; every one gets the whole grid."`
 	Vary     []string `sep:";" placeholder:"KEY=VALUES" help:"KEY=a,b,c or KEY=lo..hi/n (/nlog: logarithmic); repeatable, the grid is their product."`
+	Sample   int      `placeholder:"N" help:"Instead of the grid N points of a Latin hypercube over the ranges, KEY=lo..hi or KEY=lo..hi/log, drawn by --seed."`
 	Cross    bool     `help:"Vary one key at a time instead of the whole grid."`
 	Layers   bool     `help:"Also run with each layer switched off, one at a time."`
 	Seeds    int      `default:"1" help:"Seeds a point, from --seed on; the same ones at every point."`
@@ -30,6 +31,9 @@ func (c *sweepCmd) Run(a *app) error {
 	if len(c.Vary) == 0 && !c.Layers {
 		return badInput(errors.New("nothing to vary: give --vary KEY=VALUES, as in --vary queue.depth=1000..40000/8log, or --layers"))
 	}
+	if c.Sample != 0 && (c.Cross || c.Layers || len(c.Vary) == 0) {
+		return badInput(errors.New("--sample goes with --vary KEY=lo..hi, and not with --cross or --layers"))
+	}
 	arm, err := c.arm()
 	if err != nil {
 		return err
@@ -37,11 +41,21 @@ func (c *sweepCmd) Run(a *app) error {
 	points := make([][][]record.Setting, len(c.Scenario))
 	for i, name := range c.Scenario {
 		load := loader(name, c.settings)
-		axes, err := axesOf(name, c.settings, c.Vary)
-		if err != nil {
-			return err
+		var axes []sweep.Axis
+		if c.Sample == 0 {
+			if axes, err = axesOf(name, c.settings, c.Vary); err != nil {
+				return err
+			}
 		}
 		switch {
+		case c.Sample != 0:
+			spec, err := load()
+			if err != nil {
+				return err
+			}
+			if points[i], err = sweep.Hypercube(spec, c.Vary, c.Sample, c.Seed); err != nil {
+				return badInput(err)
+			}
 		case len(axes) == 0:
 		case c.Cross:
 			points[i] = sweep.Cross(axes)
@@ -137,6 +151,9 @@ func (c *sweepCmd) command() string {
 	args = append(args, "--arm", "sim", "--seed", fmt.Sprint(c.Seed), "--seeds", fmt.Sprint(c.Seeds))
 	for _, v := range c.Vary {
 		args = append(args, "--vary", strings.ReplaceAll(v, " ", ""))
+	}
+	if c.Sample != 0 {
+		args = append(args, "--sample", fmt.Sprint(c.Sample))
 	}
 	if c.Cross {
 		args = append(args, "--cross")

@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
+	"spillway/internal/draw"
 	"spillway/internal/record"
 	"spillway/scenarios"
 )
@@ -66,6 +68,55 @@ func Cross(axes []Axis) [][]record.Setting {
 	}
 	return points
 }
+
+// Hypercube is a Latin hypercube of n points: cut into n steps, every range has a
+// point in each of its steps, and which steps meet is drawn by the seed. An argument
+// is "key=lo..hi" or "key=lo..hi/log", its n values evenly spaced with both ends in,
+// or a list, whose values then come equally often to within one.
+func Hypercube(spec *scenarios.Spec, vary []string, n int, seed uint64) ([][]record.Setting, error) {
+	if n < 2 || n > 1000 {
+		return nil, fmt.Errorf("a sample of %d points: want 2 to 1000", n)
+	}
+	var full []string
+	for _, v := range vary {
+		if _, values, _ := strings.Cut(v, "="); strings.Contains(values, "..") {
+			body, scale, log := strings.Cut(v, "/")
+			if scale = strings.TrimSpace(scale); log && scale != "log" {
+				return nil, fmt.Errorf("vary %.60q: a sample has its own number of values: write key=lo..hi or key=lo..hi/log", v)
+			}
+			v = fmt.Sprintf("%s/%d%s", body, n, scale)
+		}
+		full = append(full, v)
+	}
+	axes, err := ParseAxes(spec, full)
+	if err != nil {
+		return nil, err
+	}
+	points := make([][]record.Setting, n)
+	for a, axis := range axes {
+		for at, rank := range shuffled(n, draw.Seed(seed), uint32(a)) {
+			points[at] = append(points[at], record.Setting{Key: axis.Key, Value: axis.Values[rank*len(axis.Values)/n]})
+		}
+	}
+	return points, nil
+}
+
+// shuffled is the numbers 0 to n-1 in an order drawn by the seed, another one for
+// every axis.
+func shuffled(n int, seed draw.Seed, axis uint32) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	slices.SortFunc(out, func(a, b int) int {
+		return cmp.Or(cmp.Compare(seed.U64(purposeSample, uint64(a), axis), seed.U64(purposeSample, uint64(b), axis)), a-b)
+	})
+	return out
+}
+
+// purposeSample is apart from the purposes of visitors in package booking, whose
+// draws start from zero.
+const purposeSample = 0xe0
 
 // Plan is what a sweep does.
 type Plan struct {

@@ -31,7 +31,7 @@ var may = map[string][]string{
 	"internal/wire":               {"internal/booking"},
 	"scenarios":                   {"internal/policy", "internal/record", "internal/draw", "internal/booking"},
 	"scenarios/attack":            {"scenarios", "internal/policy", "internal/clock", "internal/draw", "internal/booking", "internal/record", "internal/wire"},
-	"internal/sweep":              {"scenarios", "internal/record"},
+	"internal/sweep":              {"scenarios", "internal/draw", "internal/record"},
 	"sim/des":                     {"internal/clock"},
 	"sim/station":                 {"sim/des", "internal/draw", "internal/record"},
 	"reference/edge":              layer,
