@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,11 +81,16 @@ func Hypercube(spec *scenarios.Spec, vary []string, n int, seed uint64) ([][]rec
 	var full []string
 	for _, v := range vary {
 		if _, values, _ := strings.Cut(v, "="); strings.Contains(values, "..") {
-			body, scale, log := strings.Cut(v, "/")
-			if scale = strings.TrimSpace(scale); log && scale != "log" {
+			// A unit may have a slash of its own, as in rows/s.
+			body, log := strings.CutSuffix(strings.TrimSpace(v), "/log")
+			tail := strings.TrimSuffix(body[strings.LastIndexByte(body, '/')+1:], "log")
+			if _, err := strconv.Atoi(strings.TrimSpace(tail)); err == nil && strings.Contains(body, "/") {
 				return nil, fmt.Errorf("vary %.60q: a sample has its own number of values: write key=lo..hi or key=lo..hi/log", v)
 			}
-			v = fmt.Sprintf("%s/%d%s", body, n, scale)
+			v = fmt.Sprintf("%s/%d", body, n)
+			if log {
+				v += "log"
+			}
 		}
 		full = append(full, v)
 	}
