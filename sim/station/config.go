@@ -57,7 +57,7 @@ type Retry struct {
 type Config struct {
 	Servers  int     // c, at least 1
 	Places   int     // K: customers waiting and in service; 0 = no bound, else at least Servers
-	Rate     float64 // customers per second, > 0: first attempts
+	Rate     float64 // customers per second, 1e-6 to 1e9: first attempts
 	Regular  bool    // arrivals evenly spaced; false = Poisson
 	Service  Law
 	Patience Law // a customer leaves the queue after this long; KindNone = never
@@ -105,8 +105,8 @@ func (c Config) Check() error {
 		return bad("%d servers, give 1 to %d", c.Servers, 1<<20)
 	case c.Places != 0 && c.Places < c.Servers || c.Places < 0:
 		return bad("%d places, give 0 for no bound or at least one for each of the %d servers", c.Places, c.Servers)
-	case !(c.Rate > 0 && c.Rate <= 1e9):
-		return bad("rate %v/s, give one above 0, at most 1e9", c.Rate)
+	case !(c.Rate >= 1e-6 && c.Rate <= 1e9):
+		return bad("rate %v/s, give 1e-6 to 1e9", c.Rate)
 	case c.Blocks < 2 || c.Blocks > 1<<20:
 		return bad("%d %s, give at least 2: an interval needs them", c.Blocks, c.Method)
 	case c.Customers < 1:

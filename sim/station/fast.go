@@ -43,9 +43,6 @@ func (r *run) fast(ctx context.Context, tallies []*tally) error {
 		impatient = r.Patience.Kind != KindNone
 		room      = uint64(r.Places - r.Servers) // that may wait, when places are bounded
 	)
-	for r.Places > 0 && uint64(len(starts)) <= room+chunk {
-		starts = make([]int64, 2*len(starts))
-	}
 	for i := range starts {
 		starts[i] = -1
 	}
@@ -102,10 +99,11 @@ func (r *run) fast(ctx context.Context, tallies []*tally) error {
 		mask := uint64(len(starts) - 1)
 
 		var waits, sojourns, queued, work, served uint64
-		var longest int64
-		shortest := int64(1<<63 - 1)
-		longestStay, shortestStay := longest, shortest
-		bounded := r.Places > 0
+		var most int64
+		least := int64(1<<63 - 1)
+		mostStay, leastStay := most, least
+		// Whose start the ring has forgotten has begun: fewer than room wait then.
+		bounded := r.Places > 0 && room < uint64(len(starts))
 		if impatient {
 			r.patience.fill(patience[:n], r.seed, forPatience, id)
 		}
@@ -133,11 +131,11 @@ func (r *run) fast(ctx context.Context, tallies []*tally) error {
 			sojourns += uint64(wait + s)
 			now.wait.counts[bucketOf(wait)]++
 			now.sojourn.counts[bucketOf(wait+s)]++
-			shortest, longest = min(shortest, wait), max(longest, wait)
-			shortestStay, longestStay = min(shortestStay, wait+s), max(longestStay, wait+s)
+			least, most = min(least, wait), max(most, wait)
+			leastStay, mostStay = min(leastStay, wait+s), max(mostStay, wait+s)
 		}
-		now.wait.take(served, waits, shortest, longest)
-		now.sojourn.take(served, sojourns, shortestStay, longestStay)
+		now.wait.take(served, waits, least, most)
+		now.sojourn.take(served, sojourns, leastStay, mostStay)
 		now.customers += uint64(n)
 		now.served += served
 		queueArea.add(waits + queued)

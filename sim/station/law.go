@@ -53,8 +53,15 @@ func Empirical(values []time.Duration) Law { return Law{Kind: KindEmpirical, Val
 // resolution is the record's: a value is right to 1/256.
 func FromBuckets(buckets []record.Bucket) Law { return Law{Kind: KindEmpirical, Buckets: buckets} }
 
+// longest bounds every mean and measured value, 208 days, and 64 times as much
+// every draw, so that no sum of two moments overflows.
+const longest = time.Duration(1 << 54)
+
 func (l Law) check(what string) error {
 	bad := func(why string) error { return fmt.Errorf("%w: %s: %s", ErrConfig, what, why) }
+	if l.Mean > longest {
+		return bad(fmt.Sprintf("mean %v, at most %v", l.Mean, longest))
+	}
 	switch l.Kind {
 	case KindNone:
 		return bad("no law given; use Exponential, LogNormal, Constant or Empirical")
@@ -71,14 +78,14 @@ func (l Law) check(what string) error {
 		if (len(l.Values) == 0) == (len(l.Buckets) == 0) {
 			return bad("give either Values or Buckets")
 		}
-		if len(l.Values) > 0 && slices.Min(l.Values) < 0 {
-			return bad("a negative value")
+		if len(l.Values) > 0 && (slices.Min(l.Values) < 0 || slices.Max(l.Values) > longest) {
+			return bad(fmt.Sprintf("values must lie between 0 and %v", longest))
 		}
 		var n uint64
 		last := time.Duration(-1)
 		for _, b := range l.Buckets {
-			if b.Top <= last || n+b.Count < n {
-				return bad("buckets must ascend and their counts fit 64 bits")
+			if b.Top <= last || b.Top > longest || n+b.Count < n {
+				return bad(fmt.Sprintf("buckets must ascend, end before %v, and their counts fit 64 bits", longest))
 			}
 			last = b.Top
 			n += b.Count
@@ -157,7 +164,7 @@ func (s *sampler) at(u uint64) int64 {
 	case KindConstant:
 		return int64(s.mean)
 	case KindLogNormal:
-		return int64(draw.Exponential(s.mu+float64(s.sigma*draw.Normal(u))) + 0.5)
+		return int64(min(draw.Exponential(s.mu+float64(s.sigma*draw.Normal(u)))+0.5, float64(64*longest)))
 	}
 	if len(s.values) > 0 {
 		hi, _ := bits.Mul64(u, uint64(len(s.values)))

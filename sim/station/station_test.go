@@ -97,6 +97,10 @@ func TestRecursionEqualsKernelOnTies(t *testing.T) {
 func TestRecursionWithLongQueues(t *testing.T) {
 	same(t, Config{Servers: 2, Rate: 400, Service: Exponential(10 * time.Millisecond), Places: 30_000, Customers: 25_000, Blocks: 4, Method: BatchMeans})
 	same(t, Config{Servers: 2, Rate: 400, Service: Exponential(10 * time.Millisecond), Patience: Constant(time.Minute), Customers: 25_000, Blocks: 4, Method: BatchMeans})
+	// More places than memory: they cost nothing until they are taken.
+	same(t, Config{Servers: 2, Rate: 190, Service: Exponential(10 * time.Millisecond), Places: 1 << 60, Customers: 5000, Blocks: 2})
+	same(t, Config{Servers: 2, Rate: 300, Service: Exponential(10 * time.Millisecond), Places: 1025, Customers: 5000, Blocks: 2})
+	same(t, Config{Servers: 2, Rate: 300, Service: Exponential(10 * time.Millisecond), Places: 1026, Customers: 5000, Blocks: 2})
 	same(t, Config{Servers: 1, Rate: 99.9, Service: LogNormal(10*time.Millisecond, 5), Customers: 50_000, Blocks: 2})
 }
 
@@ -250,7 +254,10 @@ func TestRefusals(t *testing.T) {
 		"no delay":       func(c *Config) { c.Retry.Probability = 0.5 },
 		"confidence":     func(c *Config) { c.Confidence = 1 },
 		"negative class": func(c *Config) { c.Classes = []float64{1, -1} },
-		"too long":       func(c *Config) { c.Rate, c.Customers = 1e-6, 1e9 },
+		"too long":       func(c *Config) { c.Rate, c.Customers = 1e-6, 1e10 },
+		"too rare":       func(c *Config) { c.Rate = 1e-9 },
+		"too slow":       func(c *Config) { c.Rate, c.Service = 1e-6, Constant(1<<63-1) },
+		"too patient":    func(c *Config) { c.Patience = Empirical([]time.Duration{1<<63 - 1}) },
 	} {
 		c := good
 		change(&c)

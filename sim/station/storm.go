@@ -17,7 +17,7 @@ import (
 type Storm struct {
 	Servers int
 	Service Law
-	Rate    float64       // users per second, Poisson, > 0
+	Rate    float64       // users per second, Poisson, 1e-6 to 1e9
 	Length  time.Duration // of the arrivals; the run goes on until every user knows
 
 	SpikeAt, SpikeFor time.Duration // arrivals at Spike × Rate for this long; For 0 = no spike
@@ -58,13 +58,18 @@ func (r StormResult) Tipped() bool { return 2*r.LastServed < r.LastUsers }
 // Check reports the first fault, nil when the storm can be run; errors wrap ErrConfig.
 func (s Storm) Check() error {
 	switch {
-	case s.Servers < 1, !(s.Rate > 0 && s.Rate <= 1e9), s.Length <= 0, s.Timeout <= 0, s.Attempts < 1:
-		return fmt.Errorf("%w: storm: servers %d, rate %v, length %v, timeout %v, attempts %d: each must be above 0",
+	case s.Servers < 1, !(s.Rate >= 1e-6 && s.Rate <= 1e9), s.Length <= 0, s.Timeout <= 0, s.Attempts < 1:
+		return fmt.Errorf("%w: storm: servers %d, rate %v, length %v, timeout %v, attempts %d: each must be above 0, the rate 1e-6 to 1e9",
 			ErrConfig, s.Servers, s.Rate, s.Length, s.Timeout, s.Attempts)
-	case s.RetryMin < 0, s.RetryMax < s.RetryMin, s.Queue < 0, s.Drop < 0, s.Budget < 0, s.BudgetMost < 0:
+	case s.RetryMin < 0, s.RetryMax < s.RetryMin, s.Queue < 0, s.Drop < 0, !(s.Budget >= 0), !(s.BudgetMost >= 0):
 		return fmt.Errorf("%w: storm: pauses, queue, drop and budget must be 0 or more, RetryMin at most RetryMax", ErrConfig)
-	case s.SpikeFor > 0 && !(s.Spike > 0):
-		return fmt.Errorf("%w: storm: spike of %v, give a factor above 0", ErrConfig, s.Spike)
+	case s.SpikeFor > 0 && !(s.Spike > 0 && s.Spike <= 1e6):
+		return fmt.Errorf("%w: storm: spike of %v, give a factor above 0, at most 1e6", ErrConfig, s.Spike)
+	}
+	for _, d := range []time.Duration{s.SpikeAt, s.SpikeFor, s.HoldAt, s.HoldFor, s.Length, s.Timeout, s.RetryMax, s.Drop} {
+		if d < 0 || d > longest {
+			return fmt.Errorf("%w: storm: %v, every time must lie between 0 and %v", ErrConfig, d, longest)
+		}
 	}
 	return s.Service.check("storm: service")
 }
@@ -230,7 +235,10 @@ func (m *storm) fail(i uint32) {
 	}
 	lo, hi := m.RetryMin, m.RetryMax
 	if m.Backoff {
-		lo, hi = 0, m.RetryMax<<min(r.attempt, 20)
+		lo = 0
+		for n := uint32(0); n < r.attempt && hi < longest; n++ {
+			hi *= 2
+		}
 	}
 	pause := m.Seed.Between(stormPause, r.user, r.attempt, lo, hi)
 	m.k.At(m.k.Now()+pause, func() { m.send(r.user, r.came, r.attempt+1) })

@@ -211,8 +211,16 @@ func TestStormConservation(t *testing.T) {
 			t.Errorf("storm %d: %+v, then %+v", i, r, again)
 		}
 	}
-	if _, err := (Storm{Servers: 1}).Run(); !errors.Is(err, ErrConfig) {
-		t.Errorf("an empty storm gave %v", err)
+	for i, change := range []func(*Storm){
+		func(s *Storm) { s.Servers = 0 }, func(s *Storm) { s.Rate = math.NaN() }, func(s *Storm) { s.Spike = math.Inf(1) },
+		func(s *Storm) { s.Timeout = 1<<63 - 1 }, func(s *Storm) { s.RetryMin = time.Hour }, func(s *Storm) { s.Budget = math.NaN() },
+		func(s *Storm) { s.HoldFor = -1 }, func(s *Storm) { s.Service = Law{} },
+	} {
+		s := spikeStorm(1)
+		change(&s)
+		if _, err := s.Run(); !errors.Is(err, ErrConfig) {
+			t.Errorf("bad storm %d gave %v", i, err)
+		}
 	}
 }
 
@@ -336,4 +344,21 @@ func modelStorm(thin, quick int, shrunk bool, seed draw.Seed) Storm {
 		*d /= k
 	}
 	return s
+}
+
+func ExampleStorm() {
+	s := spikeStorm(1)
+	for _, drop := range []time.Duration{0, 900 * time.Millisecond} {
+		s.Drop = drop
+		r, err := s.Run()
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("drop after %v: %.0f %% of the users served, %.0f %% of the last ones; tipped: %v\n",
+			drop, 100*float64(r.Served)/float64(r.Users), 100*float64(r.LastServed)/float64(r.LastUsers), r.Tipped())
+	}
+	// Output:
+	// drop after 0s: 20 % of the users served, 1 % of the last ones; tipped: true
+	// drop after 900ms: 98 % of the users served, 100 % of the last ones; tipped: false
 }
