@@ -30,7 +30,7 @@ func FastExp(u uint64) float64 {
 	u <<= lead
 	e := &fastExp[u>>(63-fastBits)&(1<<fastBits-1)]
 	off := int64(u&(1<<(63-fastBits)-1)) - 1<<(62-fastBits)
-	r := float64(float64(off)*(1.0/(1<<63))) * e.inverse
+	r := float64(float64(float64(off)*(1.0/(1<<63))) * e.inverse)
 	// ln(1+r) = r - r²/2 + r³/3 - r⁴/4; |r| <= 2^-9, so the next term is below 6e-15.
 	r2 := float64(r * r)
 	log1p := r - float64(r2*(0.5-float64(r*(1.0/3-float64(r*0.25)))))
