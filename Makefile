@@ -9,7 +9,7 @@ TOOL     = $(GO) tool -modfile=internal/tools/go.mod
 SEED    ?= 1
 ARGS    ?=
 
-.PHONY: help build spike test sweep layers smoke bench fuzz check clean
+.PHONY: help build spike test sweep layers sim validate smoke bench fuzz check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -27,6 +27,12 @@ sweep: build ## the grid of admission probability and queue depth, on scarce and
 layers: build ## the same rush with one layer switched off at a time, as it stands and with the gate opened
 	@$(BIN) sweep suikang-sweep suikang-gate-opened --scale 1:500 --time 5 --set window.from=-2s --set window.to=33s \
 	  --layers --seed $(SEED) $(ARGS)
+
+sim: build ## the opening rush simulated, every visit by itself at 1:1; under a minute
+	@$(BIN) sim --scale 1:1 --seed $(SEED) $(ARGS)
+
+validate: build ## calibrate on a short attack, predict other points, measure them, compare the scales; under three minutes
+	@$(BIN) validate --seed $(SEED) $(ARGS)
 
 smoke: build ## a ten-second rush, for CI
 	@$(BIN) attack smoke --seed $(SEED) $(ARGS)

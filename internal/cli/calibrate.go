@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"spillway/internal/record"
@@ -66,7 +67,7 @@ func fit(rec *record.Record) error {
 		return err
 	}
 	if v := gate.Judge(rec); v.Result == gate.ResultInvalid {
-		return fmt.Errorf("run %s seed %d: %w: %s", rec.Header.Scenario, rec.Header.Seed, sim.ErrUnfit, v.Reason)
+		return fmt.Errorf("run %s seed %d: %w: %s", rec.Header.Scenario, rec.Header.Seed, sim.ErrUnfit, strings.TrimSuffix(v.Reason, "."))
 	}
 	return nil
 }

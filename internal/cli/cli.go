@@ -33,6 +33,7 @@ type command struct {
 	Gate      gateCmd      `cmd:"" help:"Judge a record by its objectives; the exit code is the verdict."`
 	Compare   compareCmd   `cmd:"" help:"Set records side by side."`
 	Calibrate calibrateCmd `cmd:"" help:"Take the simulator's constants from measured records."`
+	Validate  validateCmd  `cmd:"" help:"Calibrate on a short attack, predict other points, measure them; exit code 3 when the goal is missed."`
 	Merge     mergeCmd     `cmd:"" help:"Merge the records of a run's shards without loss."`
 	Reconcile reconcileCmd `cmd:"" help:"Prove the invariants from the stores of a backend."`
 

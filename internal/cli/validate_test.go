@@ -1,0 +1,72 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"spillway/reports"
+	"spillway/scenarios"
+)
+
+// The shipped points can be made, and the writer's stop is in the text that the
+// record keeps.
+func TestValidatePoints(t *testing.T) {
+	c := validateCmd{Scenario: "suikang-sweep", Seed: 1}
+	for _, p := range []string{"", "admission.probability=5%", "queue.depth=2000,visitor.booking_share=30%"} {
+		spec, set, err := c.spec(p)
+		if err != nil || len(set) != strings.Count(p, "=") || len(spec.Faults) != 0 {
+			t.Errorf("%s: %v, %v", p, set, err)
+		}
+	}
+	spec, _, err := c.spec("writer-stop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := scenarios.Parse([]byte(spec.Text), "again")
+	if err != nil || len(again.Faults) != 1 || again.Faults[0].At != stopAt || again.Faults[0].For != stopFor || again.Name != "suikang-sweep" {
+		t.Errorf("%+v, %v", again, err)
+	}
+}
+
+func TestValidateRefuses(t *testing.T) {
+	for _, args := range [][]string{
+		{"--points", "queue.dept=3"}, {"--points", "nonsense"}, {"no-such-scenario"}, {"suikang-writer-stop", "--points", "writer-stop"},
+	} {
+		dir := t.TempDir()
+		code, _, stderr := spillway(append([]string{"validate", "--out", dir}, args...)...)
+		if code != 2 || exists(dir+"/"+mainRecord) {
+			t.Errorf("%v: exit code %d: %s", args, code, stderr)
+		}
+		oneClearLine(t, stderr)
+	}
+}
+
+// The scales end with the attack's own, and the largest is the one that fits.
+func TestScalesWithin(t *testing.T) {
+	for _, x := range []struct {
+		within time.Duration
+		want   []float64
+	}{{time.Hour, []float64{1, 100, 1000, 500}}, {time.Millisecond, []float64{100, 1000, 500}}} {
+		got, err := scalesWithin("suikang-sweep", 1, x.within)
+		if err != nil || len(got) != len(x.want) {
+			t.Fatalf("%d scales, %v", len(got), err)
+		}
+		for i, sc := range got {
+			if k := []float64{1, 5}[(i+1)/len(got)]; sc.K != k || int(1/sc.S+0.5) != int(x.want[i]) {
+				t.Errorf("scale %d is 1:%g, time ×%g", i, 1/sc.S, sc.K)
+			}
+		}
+	}
+}
+
+// A point near the tipping line has no error, and the goal is said below.
+func TestOverallTable(t *testing.T) {
+	held := []reports.Prediction{{Name: "a", Margin: reports.Got(1), Near: true},
+		{Name: "b", Margin: reports.Got(4), Errors: reports.Errors{N: 1, Median: reports.Got(0.3), Worst: reports.Got(0.3), WorstOf: "x"},
+			Figures: []reports.Predicted{{Label: "x", Error: reports.Got(0.3), Counts: true}}}}
+	text := overallTable(held, reports.Summed(held...)).Text()
+	if !strings.Contains(text, "too close to call") || !strings.Contains(text, "missed") || !strings.Contains(text, "+4.0 σ") {
+		t.Error(text)
+	}
+}
