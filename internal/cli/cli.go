@@ -28,6 +28,7 @@ type command struct {
 	Attack    attackCmd    `cmd:"" help:"Drive one scenario against the bundled backend or any URL that speaks the contract."`
 	Sim       simCmd       `cmd:"" help:"Simulate one scenario, every visit by itself, at any scale; the same report."`
 	Sweep     sweepCmd     `cmd:"" help:"Run a scenario over a grid of settings and seeds; one report. Resumes where it stopped."`
+	Plan      planCmd      `cmd:"" help:"Find the fewest servers, the largest admission or the smallest queue that meet the objectives, by simulation."`
 	Serve     serveCmd     `cmd:"" help:"Run the reference backend alone."`
 	Report    reportCmd    `cmd:"" help:"Make the report of records again."`
 	Gate      gateCmd      `cmd:"" help:"Judge a record by its objectives; the exit code is the verdict."`

@@ -22,6 +22,11 @@
 //
 //   - The backend runs in a process group of its own, so that Ctrl-C reaches the
 //     generator alone, which then stops the backend in order.
+//   - Plans are answered by runs on the simulator alone: a value holds when every
+//     objective does in every seed, and one that is too close to call does not hold.
+//     A plan's points stay in its folder, so a second question reuses them.
+//   - The tornado is a flag of plan, not of sweep: it asks about one metric, takes its
+//     points from the scenario's own notes, and shares seeds and folder with plans.
 //   - A sweep's default folder is stable, so that the same command resumes it; a
 //     run's is new each time.
 package cli

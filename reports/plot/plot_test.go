@@ -60,6 +60,8 @@ func everything(tb testing.TB) []Figure {
 		tb.Errorf("three seeds a cell draw no map of collapse, but %s", last.ID)
 	}
 	out = append(out, seeded[len(seeded)-1])
+	metric, base, bars := gusts()
+	out = append(out, one(Tornado(metric, base, bars))...)
 	out = append(out, one(Versus(evening, lossless))...)
 	recs := []*record.Record{recordtest.Make(recordtest.Options{Seed: 1, Bots: 50})}
 	for _, l := range []string{"admission", "queue", "room", "edge"} {
