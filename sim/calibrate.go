@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"spillway/internal/booking"
 	"spillway/internal/draw"
 	"spillway/internal/record"
 	"spillway/scenarios"
@@ -50,12 +51,20 @@ type Source struct {
 
 // Calibration is what measured runs say that a scenario does not.
 type Calibration struct {
-	Network    Estimated  `json:"network"`  // see Options.Network
-	Overhead   Estimated  `json:"overhead"` // see Options.Overhead
-	Lateness   Estimated  `json:"lateness"` // the generator's own median; response times have it in, a simulation has not
-	Steps      []StepCost `json:"steps"`
-	Capacities []Reached  `json:"capacities"`
-	From       []Source   `json:"from"`
+	Network  Estimated `json:"network"`  // see Options.Network
+	Overhead Estimated `json:"overhead"` // see Options.Overhead
+	Lateness Estimated `json:"lateness"` // the generator's own median; response times have it in, a simulation has not
+	// EdgeNoise and GatewayNoise are what measured response times have and a simulation
+	// has not, as 1,000 quantiles in seconds: the generator's lateness and what the
+	// timers and the scheduler of a shared machine add. For objects of the edge it is
+	// the response time less the median network; for calls of a gateway the quantiles
+	// of status and check less those of the simulation and the overhead.
+	// See AsMeasured.
+	EdgeNoise    []float64  `json:"edge_noise"`
+	GatewayNoise []float64  `json:"gateway_noise"`
+	Steps        []StepCost `json:"steps"`
+	Capacities   []Reached  `json:"capacities"`
+	From         []Source   `json:"from"`
 }
 
 // StepCost is what one step took beyond the simulation without any overhead. The
@@ -79,6 +88,50 @@ func (c *Calibration) Options() Options {
 	}
 	return Options{Network: some(c.Network.Value), Overhead: some(c.Overhead.Value), Unscaled: true}
 }
+
+// noiseSteps is the number of quantiles that the noise is kept as.
+const noiseSteps = 1000
+
+// AsMeasured adds the calibration run's noise to the response times of a simulated
+// record's calls, so that they mean what an attack on the same machine measures:
+// from the due moment, by a generator that shares the machine. It changes no
+// count, no queue and no sale, and not the times of whole bookings, beside which
+// it is nothing. The noise is spread evenly over the samples (a golden-ratio
+// sequence over the quantiles), so equal records stay equal.
+func (c *Calibration) AsMeasured(r *record.Record) {
+	if len(c.EdgeNoise) == 0 || len(c.GatewayNoise) == 0 {
+		return
+	}
+	steps := booking.Steps()
+	at := 0.5
+	for _, k := range r.Keys() {
+		if k.Clock != record.Response || !slices.Contains(steps, k.Span) || k.Outcome == booking.Timeout.String() {
+			continue
+		}
+		noise := c.GatewayNoise
+		if k.Span == booking.StepConfig.String() || k.Span == booking.StepCatalogue.String() {
+			noise = c.EdgeNoise
+		}
+		noisy := &record.Hist{}
+		for _, b := range r.Hists[k].Buckets() {
+			for range b.Count {
+				at += golden
+				if at >= 1 {
+					at--
+				}
+				d := noise[min(int(at*float64(len(noise))), len(noise)-1)]
+				noisy.Add(min(b.Top, r.Hists[k].Max()) + time.Duration(d*1e9))
+			}
+		}
+		r.Hists[k] = noisy
+	}
+	n := len(c.GatewayNoise)
+	r.Header.Notes = append(r.Header.Notes, fmt.Sprintf("response times carry the noise of the calibration run (lateness, timers, scheduler; at a gateway p50 %.2g ms, p99 %.2g ms)",
+		1e3*c.GatewayNoise[n/2], 1e3*c.GatewayNoise[n*99/100]))
+}
+
+// golden is the fraction of the golden ratio: its multiples fill [0, 1) evenly.
+const golden = 0.6180339887498949
 
 // ErrUnfit says that a record cannot be calibrated from.
 var ErrUnfit = errors.New("not fit to calibrate from")
@@ -129,7 +182,7 @@ func Calibrate(ctx context.Context, recs ...*record.Record) (*Calibration, error
 		return nil, errors.New("calibrate: no record; name a measured run")
 	}
 	c := &Calibration{}
-	edge, late := &record.Hist{}, &record.Hist{}
+	edge, due, late := &record.Hist{}, &record.Hist{}, &record.Hist{}
 	measured := make([]*record.Hist, len(calibrated))
 	simulated := make([]*record.Hist, len(calibrated))
 	for i := range calibrated {
@@ -145,6 +198,7 @@ func Calibrate(ctx context.Context, recs ...*record.Record) (*Calibration, error
 		c.From = append(c.From, Source{r.Header.Scenario, r.Header.Seed, r.Digest(), r.Header.Machine, r.Header.Commit, r.Header.Achieved})
 		for _, step := range []string{"config", "catalogue"} {
 			edge.Merge(service(r, step, []string{"ok"}))
+			due.Merge(r.Merged(record.Select{Span: step, Clock: record.Response, Outcomes: []string{"ok"}, NotGroup: record.GroupBots}))
 		}
 		late.Merge(r.Merged(record.Select{Span: record.SpanLateness}))
 	}
@@ -152,7 +206,12 @@ func Calibrate(ctx context.Context, recs ...*record.Record) (*Calibration, error
 		return nil, fmt.Errorf("calibrate: %w: only %d answers from the edge, a median needs 20; run a longer window", ErrUnfit, edge.Count())
 	}
 	c.Network = median(edge, "objects from the edge, from the send")
+	for i := range noiseSteps {
+		d := due.Quantile((float64(i)+0.5)/noiseSteps) - c.Network.Value
+		c.EdgeNoise = append(c.EdgeNoise, max(d, 0).Seconds())
+	}
 	c.Lateness = median(late, "sent after the due moment")
+	calls, twins := &record.Hist{}, &record.Hist{}
 	for _, r := range recs {
 		sc, err := again(r)
 		if err != nil {
@@ -168,6 +227,11 @@ func Calibrate(ctx context.Context, recs ...*record.Record) (*Calibration, error
 		for i, x := range calibrated {
 			measured[i].Merge(service(r, x.step, x.outcomes))
 			simulated[i].Merge(service(twin, x.step, x.outcomes))
+			if x.step == "status" || x.step == "check" {
+				response := record.Select{Span: x.step, Clock: record.Response, Outcomes: x.outcomes, NotGroup: record.GroupBots}
+				calls.Merge(r.Merged(response))
+				twins.Merge(twin.Merged(response))
+			}
 		}
 		c.Capacities = append(c.Capacities, capacities(r)...)
 	}
@@ -193,6 +257,12 @@ func Calibrate(ctx context.Context, recs ...*record.Record) (*Calibration, error
 	span := func(v float64) time.Duration { return time.Duration(math.Round(v / n * 1e9)) }
 	c.Overhead = Estimated{max(span(sum), 0), max(span(low), 0), max(span(high), 0), uint64(n),
 		"mean over the steps, weighted by their requests, of what they take beyond the simulation"}
+	for i := range noiseSteps {
+		q := (float64(i) + 0.5) / noiseSteps
+		d := calls.Quantile(q) - twins.Quantile(q) - c.Overhead.Value
+		c.GatewayNoise = append(c.GatewayNoise, max(d, 0).Seconds())
+	}
+	slices.Sort(c.GatewayNoise)
 	return c, nil
 }
 
@@ -376,6 +446,8 @@ func ReadCalibration(name string) (*Calibration, error) {
 		return nil, fmt.Errorf("calibration %s: format %d, this program reads %d; calibrate again", name, f.Format, calibrationFormat)
 	case f.Network.Value < 0 || f.Overhead.Value < 0 || slices.Contains([]uint64{f.Network.N, f.Overhead.N}, 0):
 		return nil, fmt.Errorf("calibration %s: network and overhead must be 0 or more, with the n behind them; calibrate again", name)
+	case slices.ContainsFunc(slices.Concat(f.EdgeNoise, f.GatewayNoise), func(v float64) bool { return !(v >= 0 && v < 60) }):
+		return nil, fmt.Errorf("calibration %s: noise must be seconds of 0 or more; calibrate again", name)
 	}
 	return f.Calibration, nil
 }

@@ -102,3 +102,32 @@ func TestCalibrateRefuses(t *testing.T) {
 		t.Error("no record is no error")
 	}
 }
+
+// The noise of a calibration moves response times by its own distribution, and
+// nothing else.
+func TestAsMeasured(t *testing.T) {
+	r := asMeasured(t, Options{})
+	edge := record.Select{Span: "config", Clock: record.Response, Outcomes: []string{"ok"}}
+	was, service := r.Merged(edge), r.Merged(record.Select{Span: "config", Clock: record.Service}).Mean()
+	c := &Calibration{}
+	for i := range noiseSteps {
+		c.EdgeNoise = append(c.EdgeNoise, float64(i)*1e-5) // uniform to 10 ms
+		c.GatewayNoise = append(c.GatewayNoise, 0)
+	}
+	booked := r.Merged(record.Select{Span: record.SpanBooking}).Mean()
+	c.AsMeasured(r)
+	now := r.Merged(edge)
+	for q, want := range map[float64]time.Duration{0.5: 5 * time.Millisecond, 0.95: 9500 * time.Microsecond} {
+		if d := now.Quantile(q) - was.Quantile(q) - want; d > 60*time.Microsecond || d < -60*time.Microsecond {
+			t.Errorf("quantile %v moved by %v, want %v", q, now.Quantile(q)-was.Quantile(q), want)
+		}
+	}
+	if now.Count() != was.Count() || r.Merged(record.Select{Span: "config", Clock: record.Service}).Mean() != service || r.Merged(record.Select{Span: record.SpanBooking}).Mean() != booked {
+		t.Error("more than response times of calls has changed")
+	}
+	again := asMeasured(t, Options{})
+	c.AsMeasured(again)
+	if again.Digest() != r.Digest() {
+		t.Error("equal records did not stay equal")
+	}
+}

@@ -26,7 +26,7 @@ type simulation struct {
 	Overhead time.Duration `default:"415us" help:"What a gateway adds to a request it serves, beyond its modelled time; 0s for none."`
 	Unscaled bool          `help:"Keep service times as they are at any time scale, as the attack has to."`
 
-	Calibration string `placeholder:"FILE" help:"Take network and overhead from this file of spillway calibrate; service times unscaled."`
+	Calibration string `placeholder:"FILE" help:"Take network, overhead and the noise of measured response times from this file of spillway calibrate; service times unscaled."`
 }
 
 func (s simulation) options() (sim.Options, error) {
@@ -111,6 +111,13 @@ func (c *simCmd) Run(a *app) error {
 		return badInput(err)
 	case err != nil:
 		return err
+	}
+	if c.Calibration != "" {
+		cal, err := sim.ReadCalibration(c.Calibration)
+		if err != nil {
+			return badInput(err)
+		}
+		cal.AsMeasured(rec)
 	}
 	h := &rec.Header
 	h.Commit, h.Machine, h.Baseline = version(), machine(), sc.Full.Baseline

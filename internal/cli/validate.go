@@ -186,6 +186,7 @@ func (c *validateCmd) point(a *app, show *progress, step, dir string, i int, poi
 	if p.sim, err = sim.Run(a.ctx, guess, cal.Options()); err != nil {
 		return pair{}, err
 	}
+	cal.AsMeasured(p.sim)
 	sc, err := scaledFor(spec, c.Seed)
 	if err != nil {
 		return pair{}, err

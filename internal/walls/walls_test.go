@@ -51,7 +51,7 @@ var may = map[string][]string{
 	"reports/page":   {"internal/record", "internal/booking", "reports", "reports/gate"},
 	"reports/gate":   {"internal/record", "internal/booking", "reports"},
 	"sim/model":      {"sim/des", "sim/window", "internal/policy", "internal/draw", "internal/booking", "internal/record", "scenarios"},
-	"sim":            {"sim/model", "scenarios", "internal/record", "internal/draw"},
+	"sim":            {"sim/model", "scenarios", "internal/record", "internal/draw", "internal/booking"},
 	"internal/cli":   {"*"},
 	"internal/walls": {},
 }

@@ -216,7 +216,7 @@ func Scales(recs []*record.Record) (Figure, error) {
 	h := &recs[0].Header
 	return (&sheet{id: id, title: "What the scale model distorts", sub: fmt.Sprintf("%s · %s · seed %d", clean(h.Scenario, 40), clean(h.Label, 16), h.Seed),
 		keys: keys, panels: stack(ps...),
-		caption: "The same scenario simulated at several scales, on axes of full size. A thinner run is noisier and its queue is counted in coarser steps; with time quickened, service times that do not shrink weigh more against the visitors' waits."}).figure()
+		caption: "The same scenario simulated at several scales, on axes of full size. A thinner run is noisier and its queue is counted in coarser steps; with time quickened, service times that do not shrink weigh more against the visitors' waits. A percentile is drawn only where the samples carry it."}).figure()
 }
 
 // ScaleTable is the measures of several scales side by side.
