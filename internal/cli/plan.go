@@ -418,5 +418,9 @@ func (t *trial) breaksText() string {
 	if t.Breaks == "" {
 		return "no objective failed"
 	}
-	return fmt.Sprintf("%s, not met in %d of %d seeds (%s)", t.Breaks, t.BreaksIn, t.Seeds, t.Shown)
+	word := "not met"
+	if t.mark() == "cannot tell" {
+		word = "undecided"
+	}
+	return fmt.Sprintf("%s, %s in %d of %d seeds (%s)", t.Breaks, word, t.BreaksIn, t.Seeds, t.Shown)
 }

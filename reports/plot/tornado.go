@@ -98,7 +98,10 @@ func Tornado(m Metric, base RunPoint, bars []Bar) (Figure, error) {
 		}
 	}
 	if positive {
-		lo = max(lo, 0) // an interval of few seeds may reach where the metric cannot
+		lo = max(lo, 0) // the interval of few seeds may reach where the metric cannot
+		for i := range ends {
+			ends[i].lo = max(ends[i].lo, 0)
+		}
 	}
 	if len(names) == 0 {
 		return Figure{}, noData(id, "no run with a moved assumption can tell "+m.Name)
