@@ -31,6 +31,17 @@
 //   - A run whose generator lagged proves nothing and is not in the file; two such
 //     were measured, and were 30 % and more off.
 //
+// # Calibration
+//
+// Calibrate takes network, overhead and noise from a measured run; spillway validate
+// does so from one attack of 7 s, predicts other points, measures them and prints the
+// error of every figure. On that machine, while others used it too (seed 1, three
+// points away from the tipping line, 47 figures): median 0.8 %, worst 16.6 %; with the
+// writer stopped (14 figures) 0.4 % and 4.4 %. Two runs under heavier foreign load missed the goal, by p99 of the status
+// call alone (58 % without the noise, 81 % with it): noise that comes and goes between
+// calibration and measurement is predicted by nobody. Seeds are equal by default, so
+// luck in the arrivals is no part of these errors; --blind SEED makes it one.
+//
 // # What it costs
 //
 // One core of a shared two-core Xeon, default scenario, go test ./sim -bench Evening

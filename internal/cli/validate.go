@@ -24,7 +24,7 @@ type validateCmd struct {
 	Scenario   string        `arg:"" optional:"" default:"suikang-sweep" help:"Short scenario to calibrate on and to predict around."`
 	Seed       uint64        `default:"1" help:"Seed of the calibration run and of every measurement."`
 	Blind      uint64        `placeholder:"SEED" help:"Predict with this seed instead: other visitors, so that their luck is part of the error."`
-	Points     []string      `sep:";" default:"admission.probability=5%;admission.probability=50%;queue.depth=2000;visitor.booking_share=30%;writer-stop" help:"What to predict and measure: settings KEY=VALUE, several joined by commas, or writer-stop."`
+	Points     []string      `sep:";" default:"admission.probability=5%;admission.probability=50%;queue.depth=2000;visitor.booking_share=30%;admission.probability=5%,writer-stop" help:"What to predict and measure: settings KEY=VALUE, several joined by commas, or writer-stop."`
 	ScalesTime time.Duration `default:"15s" placeholder:"D" help:"What the largest scale of the comparison of scales may take to simulate; 0s for no comparison."`
 	output
 }
