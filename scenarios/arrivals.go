@@ -42,7 +42,7 @@ func NewCurve(s ArrivalSpec) (*Curve, error) {
 		}
 	}
 	c.both = 1 / (1/c.rise + 1/c.decay)
-	early := s.Visits * (1 - s.EveningShare)
+	early := float64(s.Visits * (1 - s.EveningShare)) // rounded here: no machine may fuse it with a later sum
 	ten, all := s.Visits*s.RushShare, s.Visits*s.EveningShare
 
 	// The evening: two equations, linear in B and P.

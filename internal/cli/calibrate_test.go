@@ -30,6 +30,7 @@ func measuredLike(t *testing.T, scenario string, args ...string) (dir string) {
 }
 
 func TestCalibrate(t *testing.T) {
+	whole(t)
 	run := measuredLike(t, "smoke", "--overhead", "1ms")
 	file := filepath.Join(t.TempDir(), "calibration.json")
 	code, out, stderr := spillway("calibrate", run, "--out", file)

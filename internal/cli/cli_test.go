@@ -61,6 +61,15 @@ objectives: ["invariant.oversell == 0", "invariant.lost == 0", "attack.lateness.
 	return file
 }
 
+// whole leaves a test to the full suite: drawing reports takes minutes under the
+// race detector, which has TestAttackLeavesAReport and TestSweepResumes for it.
+func whole(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs in the full suite, make test")
+	}
+}
+
 // oneClearLine holds an error to the house rule: one line, what to do, no trace.
 func oneClearLine(t *testing.T, stderr string) {
 	t.Helper()
@@ -318,6 +327,7 @@ func TestSweepResumes(t *testing.T) {
 // Ctrl-C in mid-run: exit 130, a partial record that says so, a report of it, and
 // no child left behind.
 func TestInterrupt(t *testing.T) {
+	whole(t)
 	dir := filepath.Join(t.TempDir(), "run")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -10,6 +10,7 @@ import (
 )
 
 func TestComparePrediction(t *testing.T) {
+	whole(t)
 	attack := measuredLike(t, "smoke")
 	sim := t.TempDir()
 	if code, _, stderr := spillway("sim", "smoke", "--unscaled", "--out", sim); code != 0 {

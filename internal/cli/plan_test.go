@@ -44,6 +44,7 @@ func planned(t *testing.T, want int, args ...string) (f found) {
 // The answer holds, its neighbour does not, what breaks is named; asked again the
 // same comes back, from the points that are there.
 func TestPlanServers(t *testing.T) {
+	whole(t)
 	dir, file := filepath.Join(t.TempDir(), "plan"), rush(t)
 	f := planned(t, gate.ExitOK, file, "--find", "servers", "--seeds", "3", "--json", "--out", dir)
 	if f.Answer == nil || f.Answer.Held != 3 || f.Beyond == nil || f.Beyond.Held == 3 || f.Breaks == nil || f.Breaks.Breaks == "" {
@@ -67,6 +68,7 @@ func TestPlanServers(t *testing.T) {
 
 // What no value can meet is a missed objective, not an answer.
 func TestPlanWithoutAnAnswer(t *testing.T) {
+	whole(t)
 	f := planned(t, gate.ExitObjectiveMissed, rush(t), "--find", "probability", "--seeds", "2", "--json", "--out", t.TempDir(),
 		"--objective", "status.p50 < 1us")
 	if f.Answer != nil || len(f.Tried) < 5 {

@@ -9,6 +9,7 @@ import (
 )
 
 func TestSimLeavesAReport(t *testing.T) {
+	whole(t)
 	dir := t.TempDir()
 	code, out, stderr := spillway("sim", tiny(t, ""), "--seed", "3", "--out", dir)
 	if code != 0 {

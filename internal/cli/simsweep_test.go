@@ -33,6 +33,7 @@ func pointsOf(t *testing.T, dir string) map[string]string {
 // A simulated sweep gives the same bytes on one core and on four, resumes, and
 // never takes the attack's points for its own.
 func TestSimSweep(t *testing.T) {
+	whole(t)
 	file := tiny(t, "")
 	args := []string{"sweep", file, "--arm", "sim", "--vary", "queue.depth=2000,20000", "--vary", "admission.probability=20%,100%", "--seeds", "3", "--out"}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
