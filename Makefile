@@ -9,7 +9,7 @@ TOOL     = $(GO) tool -modfile=internal/tools/go.mod
 SEED    ?= 1
 ARGS    ?=
 
-.PHONY: help build spike test sweep layers sim validate smoke bench fuzz check clean
+.PHONY: help build spike test sweep layers sim plan validate smoke bench fuzz check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -30,6 +30,9 @@ layers: build ## the same rush with one layer switched off at a time, as it stan
 
 sim: build ## the opening rush simulated, every visit by itself at 1:1; under a minute
 	@$(BIN) sim --scale 1:1 --seed $(SEED) $(ARGS)
+
+plan: build ## the fewest servers that hold the evening, by simulation; some seconds
+	@$(BIN) plan --find servers --seed $(SEED) $(ARGS)
 
 validate: build ## calibrate on a short attack, predict other points, measure them, compare the scales; under three minutes
 	@$(BIN) validate --seed $(SEED) $(ARGS)
