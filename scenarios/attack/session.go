@@ -52,13 +52,6 @@ type client struct {
 	known bool // what it held before the run has been looked up
 }
 
-// presser is one person who pressed, for the deciles.
-type presser struct {
-	at        time.Duration
-	visit     booking.VisitID
-	confirmed bool
-}
-
 // sessions is the driver of visitors: policy.Program fed with the events of the
 // agenda. Not safe for concurrent use.
 type sessions struct {
@@ -78,7 +71,7 @@ type sessions struct {
 	free   []uint32
 
 	groups   []record.Group
-	pressers []presser
+	pressers []record.Presser
 	alive    int // visitors under way
 
 	accepted func(booking.Ticket, booking.UserID, int)
@@ -363,7 +356,7 @@ func (s *sessions) over(p *place, now time.Duration) {
 			s.tally.hist(spanBooking, record.Response, o, p.group, v.FirstPress).Add(now - v.FirstPress)
 		}
 		if !v.Bot {
-			s.pressers = append(s.pressers, presser{v.FirstPress, v.Visit, v.Final == policy.GotConfirmed})
+			s.pressers = append(s.pressers, record.Presser{At: v.FirstPress, Visit: v.Visit, Confirmed: v.Final == policy.GotConfirmed})
 		}
 	}
 	p.used = false
@@ -380,7 +373,7 @@ func (s *sessions) close() error {
 	}
 	rec := s.tally.rec
 	rec.Groups = s.groups
-	rec.Deciles = deciles(s.pressers)
+	rec.Deciles = record.Deciles(s.pressers)
 	var begun uint64
 	for _, g := range s.groups {
 		var ended uint64
@@ -396,23 +389,4 @@ func (s *sessions) close() error {
 		return fmt.Errorf("attack: %d visits arrived, %d are accounted for, %d are left: they must agree", s.begun, begun, s.alive)
 	}
 	return nil
-}
-
-// deciles splits those who pressed into ten equal parts by first press.
-func deciles(ps []presser) []record.Decile {
-	if len(ps) == 0 {
-		return nil
-	}
-	slices.SortFunc(ps, func(a, b presser) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.visit, b.visit))
-	})
-	out := make([]record.Decile, 10)
-	for i, p := range ps {
-		d := &out[i*10/len(ps)]
-		d.Pressers++
-		if p.confirmed {
-			d.Confirmed++
-		}
-	}
-	return out
 }

@@ -1,10 +1,8 @@
 package model
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"spillway/internal/booking"
@@ -46,13 +44,6 @@ type place struct {
 	used   bool
 }
 
-// presser is one person who pressed, for the deciles.
-type presser struct {
-	at        time.Duration
-	visit     booking.VisitID
-	confirmed bool
-}
-
 // visitors are the people and the bots.
 type visitors struct {
 	clients  []client
@@ -66,7 +57,7 @@ type visitors struct {
 	reached  [][]uint64 // by group and stage
 	ended    [][]uint64 // by group and final
 	started  []uint64   // by group
-	pressers []presser
+	pressers []record.Presser
 }
 
 // Stage bits, in the order of record.Stages.
@@ -286,7 +277,7 @@ func (e *evening) over(p *place, now time.Duration) {
 			e.tally.hist(spanBooking, record.Response, o, p.group, v.FirstPress).Add(now - v.FirstPress)
 		}
 		if !v.Bot {
-			e.pressers = append(e.pressers, presser{v.FirstPress, v.Visit, v.Final == policy.GotConfirmed})
+			e.pressers = append(e.pressers, record.Presser{At: v.FirstPress, Visit: v.Visit, Confirmed: v.Final == policy.GotConfirmed})
 		}
 	}
 	p.used = false
@@ -316,24 +307,5 @@ func (e *evening) closeVisitors() {
 		}
 		e.rec.Groups = append(e.rec.Groups, g)
 	}
-	e.rec.Deciles = deciles(e.pressers)
-}
-
-// deciles splits those who pressed into ten equal parts by first press.
-func deciles(ps []presser) []record.Decile {
-	if len(ps) == 0 {
-		return nil
-	}
-	slices.SortFunc(ps, func(a, b presser) int {
-		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.visit, b.visit))
-	})
-	out := make([]record.Decile, 10)
-	for i, p := range ps {
-		d := &out[i*10/len(ps)]
-		d.Pressers++
-		if p.confirmed {
-			d.Confirmed++
-		}
-	}
-	return out
+	e.rec.Deciles = record.Deciles(e.pressers)
 }
