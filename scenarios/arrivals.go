@@ -154,44 +154,85 @@ func binOf(at time.Duration) int64 {
 // start begins with the same visits. The sequence may be ranged over again.
 func (sc *Scaled) Arrivals() iter.Seq2[booking.VisitID, time.Duration] {
 	return func(yield func(booking.VisitID, time.Duration) bool) {
-		var (
-			end   = sc.Window.To
-			last  = time.Duration(-1)
-			visit uint64
-			due   = draw.Exp(sc.Seed.U64(booking.DrawArrival, 0, 0)) // expected visits still to pass
-		)
-		for b := binOf(sc.Window.From); ; b++ {
-			start := time.Duration(b) * bin
-			if start >= end {
+		st := sc.Stream()
+		for at, ok := st.Next(); ok; at, ok = st.Next() {
+			if !yield(st.visit-1, at) {
 				return
 			}
-			mass := float64(sc.S * sc.curve.Integral(start, start+bin))
-			if mass <= 0 {
-				continue
-			}
-			// passed is how much of the bin's mass lies behind.
-			var passed float64
-			if start < sc.Window.From {
-				passed = float64(mass * float64(sc.Window.From-start) / float64(bin))
-			}
-			perVisit := float64(bin) / mass // nanoseconds
-			for passed+due < mass {
-				passed += due
-				at := start + time.Duration(float64(passed*perVisit))
-				if at >= end {
-					return
-				}
-				run := max(sc.runTime(at), last+1)
-				if run >= sc.Length || !yield(booking.VisitID(visit), run) {
-					return
-				}
-				last = run
-				visit++
-				due = draw.Exp(sc.Seed.U64(booking.DrawArrival, visit, 0))
-			}
-			due -= mass - passed
 		}
 	}
+}
+
+// Stream is Arrivals one by one, for whoever cannot range over them: the n-th call
+// of Next is about visit n-1. It belongs to one goroutine.
+type Stream struct {
+	sc       *Scaled
+	visit    booking.VisitID
+	last     time.Duration
+	due      float64 // expected visits still to pass before the next one
+	bin      int64
+	start    time.Duration
+	mass     float64 // expected visits of the bin
+	passed   float64 // of these, behind us
+	perVisit float64 // nanoseconds
+}
+
+// Stream starts the arrivals from the beginning.
+func (sc *Scaled) Stream() *Stream {
+	return &Stream{sc: sc, last: -1, due: sc.gap(0), bin: binOf(sc.Window.From) - 1}
+}
+
+// gap is how many visits are expected between a visit and the one before it.
+func (sc *Scaled) gap(visit booking.VisitID) float64 {
+	return draw.FastExp(sc.Seed.U64(booking.DrawArrival, uint64(visit), 0))
+}
+
+// Next is the run time of the next visit; false when there is none left.
+func (st *Stream) Next() (time.Duration, bool) {
+	sc := st.sc
+	for st.passed+st.due >= st.mass {
+		if !st.nextBin() {
+			return 0, false
+		}
+	}
+	st.passed += st.due
+	at := st.start + time.Duration(float64(st.passed*st.perVisit))
+	run := max(sc.runTime(at), st.last+1)
+	if at >= sc.Window.To || run >= sc.Length {
+		st.passed, st.mass, st.bin = 0, 0, math.MaxInt64 // over for good
+		return 0, false
+	}
+	st.last = run
+	st.visit++
+	st.due = sc.gap(st.visit)
+	return run, true
+}
+
+// nextBin goes on to the next bin in which somebody may come; false when the
+// window is over.
+func (st *Stream) nextBin() bool {
+	sc := st.sc
+	st.due -= st.mass - st.passed
+	st.passed, st.mass = 0, 0
+	for st.bin < math.MaxInt64 {
+		st.bin++
+		st.start = time.Duration(st.bin) * bin
+		if st.start >= sc.Window.To {
+			st.bin = math.MaxInt64
+			break
+		}
+		st.mass = float64(sc.S * sc.curve.Integral(st.start, st.start+bin))
+		if st.mass <= 0 {
+			st.mass = 0
+			continue
+		}
+		if st.start < sc.Window.From {
+			st.passed = float64(st.mass * float64(sc.Window.From-st.start) / float64(bin))
+		}
+		st.perVisit = float64(bin) / st.mass
+		return true
+	}
+	return false
 }
 
 // runTime is a moment of scenario time as an offset of the run.
@@ -277,7 +318,7 @@ func (sc *Scaled) openings(user booking.UserID, out []time.Duration) []time.Dura
 	total := h.passed[len(h.passed)-1]
 	left := total // expected openings between day_from and the moment reached
 	for j := uint32(0); ; j++ {
-		left -= draw.Exp(sc.Seed.U64(booking.DrawHistory, uint64(user), j))
+		left -= draw.FastExp(sc.Seed.U64(booking.DrawHistory, uint64(user), j))
 		if left <= 0 {
 			return out
 		}

@@ -59,10 +59,11 @@ func (s Seed) LogNormal(purpose uint8, id uint64, attempt uint32, mean time.Dura
 	if cv <= 0 || mean <= 0 {
 		return mean
 	}
-	v := Log(1 + float64(cv*cv)) // sigma squared
+	v := fastLog(1 + float64(cv*cv)) // sigma squared
 	z := Normal(s.U64(purpose, id, attempt))
-	x := float64(mean) * Exponential(float64(math.Sqrt(v)*z)-float64(v/2))
-	return time.Duration(x)
+	// |z| < 9 and the exponent is below 700 up to a cv of 1e30.
+	x := float64(mean) * fastExponential(min(float64(math.Sqrt(v)*z)-float64(v/2), 600))
+	return time.Duration(min(x, math.MaxInt64/4))
 }
 
 // Normal maps a draw to a standard normal variable.

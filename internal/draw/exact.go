@@ -68,7 +68,7 @@ func NormalQuantile(p float64) float64 {
 	if q > 0 {
 		r = 1 - p
 	}
-	r = math.Sqrt(-Log(r))
+	r = math.Sqrt(-fastLog(r))
 	var x float64
 	if r <= 5 {
 		x = horner(r-1.6, asC) / horner(r-1.6, asD)

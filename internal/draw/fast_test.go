@@ -76,3 +76,26 @@ func BenchmarkExp(b *testing.B) {
 	}
 	sink = math.Float64bits(x)
 }
+
+// The fast functions against the exact ones, over the whole range they are used in.
+func TestFastFunctionsAreTheExactOnes(t *testing.T) {
+	for i := range uint64(200_000) {
+		u := Unit(Seed(4).U64(1, i, 0))
+		x := math.Ldexp(1+u, int(i%2000)-1000)
+		if got, want := fastLog(x), Log(x); math.Abs(got-want) > 4e-16*max(1, math.Abs(want)) {
+			t.Fatalf("fastLog(%g) = %.17g, want %.17g", x, got, want)
+		}
+		y := (u - 0.5) * 1400
+		if got, want := fastExponential(y), Exponential(y); math.Abs(got-want) > 4e-16*max(1, math.Abs(y)/2)*want {
+			t.Fatalf("fastExponential(%g) = %.17g, want %.17g", y, got, want)
+		}
+	}
+	for _, x := range []float64{1, 2, 1 - 0x1p-53, 1 + 0x1p-52, 0.5, 0x1p-53} {
+		if got, want := fastLog(x), Log(x); math.Abs(got-want) > 4e-16*max(1, math.Abs(want)) {
+			t.Errorf("fastLog(%g) = %.17g, want %.17g", x, got, want)
+		}
+	}
+	if got := fastExponential(0); got != 1 {
+		t.Errorf("fastExponential(0) = %v", got)
+	}
+}

@@ -142,14 +142,14 @@ type Visitor struct {
 	Phase      Phase
 	Final      Final
 	Bot        bool
-	again      booking.Step    // PhaseLocked: what to do when it ends; StepSubmit = press
-	cause      booking.Outcome // what the lock was for; 0 = a lost press
+	Again      booking.Step    // PhaseLocked: what to do when it ends; StepSubmit = press
+	Cause      booking.Outcome // what the lock was for; 0 = a lost press
 	Item       uint16          // chosen item
 	Presses    uint16
 	Submits    uint16
 	Polls      uint16
-	locks      uint16
-	statuses   uint16
+	Locks      uint16
+	Statuses   uint16
 }
 
 // Event is what happened to a visitor.
@@ -310,35 +310,61 @@ func (v *Visitor) end(f Final) Move {
 }
 
 func (p *Program) arrive(v *Visitor, user *User, config Runtime, now time.Duration, luck Luck) Move {
-	if user.Holds == HoldNone {
-		user.Visit = v.Visit + 1
-	}
-	if !user.HasConfig || now-user.ConfigAt >= p.ConfigLife {
+	user.Open(v.Visit)
+	if p.Fetches(user, now) {
 		v.Phase = PhaseConfigReq
 		return Move{Kind: Send, Step: booking.StepConfig, Attempt: 1, Timeout: p.Timeout}
 	}
 	return p.opened(v, user, now, luck)
 }
 
+// Open notes that the user has opened the program: the new visit takes the place
+// of an older one, unless that has come so far that it goes on.
+func (u *User) Open(visit booking.VisitID) {
+	if u.Holds == HoldNone {
+		u.Visit = visit + 1
+	}
+}
+
+// Fetches reports whether the user's client needs a config before it goes on.
+func (p *Program) Fetches(user *User, now time.Duration) bool {
+	return !user.HasConfig || now-user.ConfigAt >= p.ConfigLife
+}
+
 func (p *Program) opened(v *Visitor, user *User, now time.Duration, luck Luck) Move {
-	switch {
-	case user.Holds == HoldBooked:
-		return v.end(HasBooking)
-	case user.Holds != HoldNone:
-		return v.end(Resumed)
-	case user.Visit != v.Visit+1:
-		return v.end(Superseded)
-	case !p.Books(v.Visit, luck):
-		return v.end(Left)
+	if f := user.Start(v.Visit, p.Books(v.Visit, luck)); f != InFlight {
+		return v.end(f)
 	}
 	v.Phase = PhaseNotice
-	return Move{Kind: Wait, At: now + luck.LogNormal(booking.DrawNotice, uint64(v.Visit), 0, p.Notice, p.ThinkCV)}
+	return Move{Kind: Wait, At: p.NoticeRead(v.Visit, now, luck)}
+}
+
+// Start is how a visit ends as soon as its program stands open with its config, or
+// InFlight when it goes on to the notice, as one that books does.
+func (u *User) Start(visit booking.VisitID, books bool) Final {
+	switch {
+	case u.Holds == HoldBooked:
+		return HasBooking
+	case u.Holds != HoldNone:
+		return Resumed
+	case u.Visit != visit+1:
+		return Superseded
+	case !books:
+		return Left
+	}
+	return InFlight
+}
+
+// NoticeRead is when a visit whose program stands open since a moment has got past
+// the notice.
+func (p *Program) NoticeRead(visit booking.VisitID, opened time.Duration, luck Luck) time.Duration {
+	return opened + luck.LogNormal(booking.DrawNotice, uint64(visit), 0, p.Notice, p.ThinkCV)
 }
 
 func (p *Program) status(v *Visitor) Move {
 	v.Phase = PhaseStatusReq
-	v.statuses++
-	return Move{Kind: Send, Step: booking.StepStatus, Attempt: v.statuses, Timeout: p.Timeout}
+	v.Statuses++
+	return Move{Kind: Send, Step: booking.StepStatus, Attempt: v.Statuses, Timeout: p.Timeout}
 }
 
 func (p *Program) press(v *Visitor, user *User, config Runtime, now time.Duration, luck Luck) Move {
@@ -362,11 +388,11 @@ func (p *Program) press(v *Visitor, user *User, config Runtime, now time.Duratio
 		v.Phase = PhaseCheckReq
 		return Move{Kind: Send, Step: booking.StepCheck, Attempt: v.Presses, Timeout: p.Timeout, Marks: marks | MarkCoinPassed}
 	}
-	v.cause = 0
+	v.Cause = 0
 	m := p.lockFor(v, now, booking.StepSubmit, 0, luck)
 	if config.Gate == GateCoin {
 		// A press before the epoch turns would lose again, and the client knows it.
-		human := luck.Between(booking.DrawHuman, uint64(v.Visit), uint32(v.locks), p.HumanMin, p.HumanMax)
+		human := luck.Between(booking.DrawHuman, uint64(v.Visit), uint32(v.Locks), p.HumanMin, p.HumanMax)
 		m.At = max(m.At, config.Coin.EpochEnd(v.User, now)+human)
 	}
 	m.Marks |= marks | MarkCoinLost
@@ -416,27 +442,27 @@ func (p *Program) lock(v *Visitor, now time.Duration, again booking.Step, r Repl
 	if p.HonoursRetryAfter && r.NoRetry {
 		return v.end(ToldNotToRetry)
 	}
-	v.cause = r.Outcome
+	v.Cause = r.Outcome
 	return p.lockFor(v, now, again, r.RetryAfter, luck)
 }
 
 func (p *Program) lockFor(v *Visitor, now time.Duration, again booking.Step, retryAfter time.Duration, luck Luck) Move {
-	v.Phase, v.again = PhaseLocked, again
-	v.locks++
+	v.Phase, v.Again = PhaseLocked, again
+	v.Locks++
 	d := p.Lock
 	if p.HonoursRetryAfter {
 		d = max(d, retryAfter)
 	}
 	if p.Jitter {
-		d += luck.Between(booking.DrawJitter, uint64(v.Visit), uint32(v.locks), 0, p.Lock/2)
+		d += luck.Between(booking.DrawJitter, uint64(v.Visit), uint32(v.Locks), 0, p.Lock/2)
 	}
-	d += luck.Between(booking.DrawHuman, uint64(v.Visit), uint32(v.locks), p.HumanMin, p.HumanMax)
+	d += luck.Between(booking.DrawHuman, uint64(v.Visit), uint32(v.Locks), p.HumanMin, p.HumanMax)
 	return Move{Kind: Wait, At: now + d, Marks: MarkLock}
 }
 
 func (p *Program) unlocked(v *Visitor, user *User, config Runtime, now time.Duration, luck Luck) Move {
-	if luck.Uniform(booking.DrawGiveUp, uint64(v.Visit), uint32(v.locks)) < p.GiveUp {
-		switch v.cause {
+	if luck.Uniform(booking.DrawGiveUp, uint64(v.Visit), uint32(v.Locks)) < p.GiveUp {
+		switch v.Cause {
 		case 0:
 			return v.end(GaveUpAtGate)
 		case booking.Wait:
@@ -446,7 +472,7 @@ func (p *Program) unlocked(v *Visitor, user *User, config Runtime, now time.Dura
 		}
 		return v.end(GaveUpRefused)
 	}
-	switch v.again {
+	switch v.Again {
 	case booking.StepStatus:
 		return p.status(v)
 	case booking.StepCatalogue:

@@ -35,7 +35,7 @@ var _ clock.Clock = (*Kernel)(nil)
 // entry is an event's place in the order.
 type entry struct {
 	at    time.Duration
-	order uint64 // priority in the top 8 bits, sequence below
+	order uint64 // priority in the top 8 bits, then whether keyed, then key or sequence
 	slot  uint32
 }
 
@@ -99,6 +99,26 @@ func (k *Kernel) AtArg(t time.Duration, priority int8, f func(arg uint64), arg u
 	return k.schedule(t, priority, slot{g: f, arg: arg})
 }
 
+// KeyMax is the largest key of AtKey.
+const KeyMax = 1<<55 - 1
+
+// AtKey is AtArg for an event whose place among those of its moment and priority
+// is told by a key and not by when it was scheduled: keyed events come after all
+// others, smaller keys first. So an engine that schedules in another order can run
+// in the same one. Keys of one moment and priority must differ; one beyond KeyMax
+// is an error of the run.
+func (k *Kernel) AtKey(t time.Duration, priority int8, key uint64, f func(arg uint64), arg uint64) Event {
+	if key > KeyMax {
+		if k.err == nil {
+			k.err = fmt.Errorf("des: key %d of an event due at %v: at most %d", key, t, uint64(KeyMax))
+		}
+		return Event{}
+	}
+	return k.place(t, priority, keyed|key, slot{g: f, arg: arg})
+}
+
+const keyed = 1 << 55
+
 // After schedules f once d has passed; a d of zero or less means at once, that is
 // in this moment after the running callback. A moment later than Forever is Forever.
 func (k *Kernel) After(d time.Duration, f func()) Event {
@@ -119,6 +139,11 @@ func (k *Kernel) later(d time.Duration) time.Duration {
 }
 
 func (k *Kernel) schedule(t time.Duration, priority int8, s slot) Event {
+	// 55 bits: at 10 million events a second they last 114 years.
+	return k.place(t, priority, k.c.Scheduled, s)
+}
+
+func (k *Kernel) place(t time.Duration, priority int8, within uint64, s slot) Event {
 	if s.f == nil && s.g == nil {
 		panic("des: an event without a callback")
 	}
@@ -138,8 +163,7 @@ func (k *Kernel) schedule(t time.Duration, priority int8, s slot) Event {
 	}
 	s.gen = k.slots[i].gen
 	k.slots[i] = s
-	// The sequence has 56 bits: at 10 million events a second it lasts 228 years.
-	order := uint64(uint8(priority)^0x80)<<56 | k.c.Scheduled
+	order := uint64(uint8(priority)^0x80)<<56 | within
 	k.c.Scheduled++
 	k.heap = append(k.heap, entry{t, order, i})
 	k.up(len(k.heap) - 1)
@@ -175,6 +199,22 @@ func (k *Kernel) Next() (time.Duration, bool) {
 		return 0, false
 	}
 	return k.heap[0].at, true
+}
+
+// Order is the place of the next event among those of its moment, as OrderOf has
+// it; 0 when none is pending.
+func (k *Kernel) Order() uint64 {
+	k.skip()
+	if len(k.heap) == 0 {
+		return 0
+	}
+	return k.heap[0].order
+}
+
+// OrderOf is the place that AtKey gives an event among those of its moment:
+// the smaller runs first.
+func OrderOf(priority int8, key uint64) uint64 {
+	return uint64(uint8(priority)^0x80)<<56 | keyed | key
 }
 
 // Step runs the next event and reports whether there was one and the run may go on.

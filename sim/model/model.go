@@ -91,6 +91,7 @@ type evening struct {
 	opt     Options
 	luck    draw.Seed
 	program policy.Program
+	lucky   policy.Luck // luck, made an interface once
 	kernel  *des.Kernel
 	rec     *record.Record
 	end     time.Duration // events of visitors due here or later are not of this run
@@ -137,7 +138,7 @@ func Run(ctx context.Context, sc *scenarios.Scaled, opt Options) (*record.Record
 }
 
 func newEvening(sc *scenarios.Scaled, opt Options) (*evening, error) {
-	e := &evening{sc: sc, opt: opt, luck: sc.Seed, program: sc.Program(), kernel: des.New(),
+	e := &evening{sc: sc, opt: opt, luck: sc.Seed, lucky: sc.Seed, program: sc.Program(), kernel: des.New(),
 		rec: record.New(sc.Header()), end: sc.Length,
 		direct: sc.Mode == booking.ModeLossless || !sc.On("queue")}
 	e.last = e.end + e.constant(grace)

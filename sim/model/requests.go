@@ -104,7 +104,7 @@ func (e *evening) send(ref, version uint32, m policy.Move, now time.Duration) {
 		}
 		e.reach(p, stageSubmitted)
 	case booking.StepCatalogue:
-		r.english = e.program.InEnglish(v.User, e.luck)
+		r.english = e.program.InEnglish(v.User, e.lucky)
 	}
 	e.requests.sent++
 	e.requests.open++
@@ -119,7 +119,7 @@ func (e *evening) send(ref, version uint32, m policy.Move, now time.Duration) {
 			e.tally.count(countOffered, now)
 		}
 	}
-	e.kernel.AtArg(now+e.half, servers, e.onArrive, uint64(i))
+	e.kernel.AtKey(now+e.half, servers, uint64(v.Visit), e.onArrive, uint64(i))
 }
 
 func (e *evening) arriveAtServer(i uint64) {
@@ -139,7 +139,7 @@ func static(s booking.Step) bool { return s == booking.StepConfig || s == bookin
 func (e *evening) arm(i uint32, r *request) {
 	if !r.armed && !r.answered && !r.exempt {
 		r.armed = true
-		r.timer = e.kernel.AtArg(max(r.sent+r.patience, e.kernel.Now()), people, e.onTimeout, uint64(i))
+		r.timer = e.kernel.AtKey(max(r.sent+r.patience, e.kernel.Now()), people, uint64(r.visit), e.onTimeout, uint64(i))
 	}
 }
 
@@ -156,7 +156,7 @@ func (e *evening) answer(i uint32, r *request, o booking.Outcome, at time.Durati
 			r.timer.Stop()
 			r.armed = false
 		}
-		e.kernel.AtArg(at+e.half, people, e.onReply, uint64(i))
+		e.kernel.AtKey(at+e.half, people, uint64(r.visit), e.onReply, uint64(i))
 	}
 }
 

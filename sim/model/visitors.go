@@ -105,7 +105,7 @@ func (e *evening) openVisitors() error {
 	e.started = make([]uint64, len(e.groups))
 	begin := func(i uint64) { e.begin(bots[i].Visit, bots[i].User, bots[i].At) }
 	for i, b := range bots {
-		e.kernel.AtArg(b.At, people, begin, uint64(i))
+		e.kernel.AtKey(b.At, people, uint64(b.Visit), begin, uint64(i))
 	}
 	return nil
 }
@@ -173,14 +173,14 @@ func (e *evening) begin(visit booking.VisitID, user booking.UserID, now time.Dur
 	p := e.place(ref)
 	*p = place{used: true, group: uint8(max(class, 0))}
 	if visit >= scenarios.BotVisits {
-		p.v = e.program.NewBot(visit, user, class, e.luck)
+		p.v = e.program.NewBot(visit, user, class, e.lucky)
 		p.group = uint8(len(e.groups) - 1)
 	} else {
 		if visit >= maxVisits {
 			e.fail("visit %d: more than the tables can name", visit)
 			return
 		}
-		p.v = e.program.New(visit, user, class, e.luck)
+		p.v = e.program.New(visit, user, class, e.lucky)
 	}
 	e.begun++
 	e.alive++
@@ -201,14 +201,14 @@ func (e *evening) wake(ref uint64) {
 func (e *evening) move(ref uint32, now time.Duration, what policy.Event, r policy.Reply) {
 	p := e.place(ref)
 	u := e.user(&p.v)
-	m := e.program.Next(&p.v, &u, e.runtimes[u.ConfigVersion], now, what, r, e.luck)
+	m := e.program.Next(&p.v, &u, e.runtimes[u.ConfigVersion], now, what, r, e.lucky)
 	e.remember(&p.v, u)
 	e.mark(p, now, m)
 	switch m.Kind {
 	case policy.Wait:
 		// What is due after the end is not of this run: the visit stays in flight.
 		if at := max(m.At, now); at < e.end {
-			e.kernel.AtArg(at, people, e.onWake, uint64(ref))
+			e.kernel.AtKey(at, people, uint64(p.v.Visit), e.onWake, uint64(ref))
 		}
 	case policy.Send:
 		e.send(ref, u.ConfigVersion, m, now)
