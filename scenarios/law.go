@@ -289,6 +289,15 @@ func (sc *Scaled) ChangesWithin() []ConfigChange {
 	return out
 }
 
+// Runtimes lists every runtime config of the scenario by its version, from 1 on.
+func (sc *Scaled) Runtimes() []policy.Runtime {
+	out := []policy.Runtime{sc.firstRuntime()}
+	for _, c := range sc.allChanges(out[0]) {
+		out = append(out, c.Runtime)
+	}
+	return out
+}
+
 func (sc *Scaled) firstRuntime() policy.Runtime {
 	rt := policy.Runtime(sc.Full.base())
 	rt.Coin = policy.Coin{

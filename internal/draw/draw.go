@@ -59,8 +59,16 @@ func (s Seed) LogNormal(purpose uint8, id uint64, attempt uint32, mean time.Dura
 	if cv <= 0 || mean <= 0 {
 		return mean
 	}
+	return LogNormalOf(s.U64(purpose, id, attempt), mean, cv)
+}
+
+// LogNormalOf maps a draw to LogNormal's variable, greater draws to greater values.
+func LogNormalOf(u uint64, mean time.Duration, cv float64) time.Duration {
+	if cv <= 0 || mean <= 0 {
+		return mean
+	}
 	v := fastLog(1 + float64(cv*cv)) // sigma squared
-	z := Normal(s.U64(purpose, id, attempt))
+	z := Normal(u)
 	// |z| < 9 and the exponent is below 700 up to a cv of 1e30.
 	x := float64(mean) * fastExponential(min(float64(math.Sqrt(v)*z)-float64(v/2), 600))
 	return time.Duration(min(x, math.MaxInt64/4))

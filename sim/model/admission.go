@@ -41,7 +41,6 @@ func (e *evening) openAdmission() {
 	a.coin = policy.Coin{K0: e.luck.U64(booking.DrawCoin, 1<<63, 0), K1: e.luck.U64(booking.DrawCoin, 1<<63, 1),
 		Period: max(sc.Admission.Period.Truncate(time.Millisecond), time.Millisecond)}
 	a.now = sc.RuntimeAt(0)
-	e.learn(a.now)
 }
 
 // change puts another config in force.
@@ -57,7 +56,6 @@ func (a *admission) change(next policy.Runtime, now time.Duration) {
 		a.past = append(a.past[:0], a.past[n-pastMax:]...)
 	}
 	a.now = next
-	a.e.learn(next)
 }
 
 // check checks the claim of a submit: OK, or BadCoin when no config that the

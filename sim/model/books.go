@@ -21,9 +21,12 @@ func (e *evening) check() error {
 			ended += n
 		}
 	}
+	if w := e.windows; w != nil {
+		ended, begun = ended+w.returned, begun+w.handed
+	}
 	q := &e.requests
 	switch {
-	case begun != e.begun || ended+uint64(e.alive) != begun:
+	case ended+uint64(e.alive) != begun:
 		return wrong("%d visits began, %d ended, %d are under way", begun, ended, e.alive)
 	case q.open < 0 || q.sent != q.told+q.cut+uint64(q.open):
 		return wrong("%d requests were sent, %d answered, %d cut off, %d are open", q.sent, q.told, q.cut, q.open)

@@ -29,9 +29,9 @@ type gateway struct {
 	budget   policy.Budget
 	hurried  bool // the client's deadline counts: not in the lossless mode
 
-	slots    []time.Duration // min-heap: when each slot is free
-	all      int             // slots with every instance up
-	queues   []fifo          // one a priority
+	slots    slots
+	all      int    // slots with every instance up
+	queues   []fifo // one a priority
 	length   int
 	waiting  float64 // units
 	rung     booking.Rung
@@ -42,9 +42,12 @@ type gateway struct {
 	armedAt  time.Duration
 	onFree   func()
 
-	instances []instance
+	instances []instanceFlag
 	turn      uint64
 	c         counts
+	quiet     ring // ends of the services that are nobody's event, see windows.quiet
+	calm      bool // such services may be
+	limit     int  // of the in-flight limit; 0 = none
 }
 
 // counts are the station's totals. At every moment
@@ -56,8 +59,8 @@ type counts struct {
 	offeredUnits, workUnits float64 // offered; begun
 }
 
-// instance is one gateway's own copy of the closed flag.
-type instance struct {
+// instanceFlag is one gateway's own copy of the closed flag.
+type instanceFlag struct {
 	up      bool
 	has     bool
 	soldOut bool
@@ -76,10 +79,7 @@ func (e *evening) openGateway() {
 	unit := e.constant(s.UnitTime)
 	g.all = max(1, int(math.Round(g.capacity*unit.Seconds())))
 	g.unit = float64(g.all) / g.capacity * 1e9
-	g.slots = make([]time.Duration, g.all)
-	for i := range g.slots {
-		g.slots[i] = math.MinInt64
-	}
+	g.slots = newSlots(g.all)
 	g.queues = make([]fifo, g.lowest)
 	if sc.On("inflight") && s.InFlight > 0 {
 		g.limiter = policy.StaticLimit(int(s.InFlight))
@@ -91,10 +91,14 @@ func (e *evening) openGateway() {
 		// Ten seconds of first attempts at capacity, as the reference backend has it.
 		g.budget = policy.Budget{Ratio: s.RetryRatio, Cap: max(10, s.RetryRatio*g.capacity*e.constant(10*time.Second).Seconds())}
 	}
-	g.instances = make([]instance, int(s.Instances))
+	g.instances = make([]instanceFlag, int(s.Instances))
 	for i := range g.instances {
 		g.instances[i].up = true
 	}
+	if l, static := g.limiter.(policy.StaticLimit); static {
+		g.limit = int(l)
+	}
+	g.calm = s.ServiceCV <= 0 && g.budget.Ratio <= 0 && sc.Mode != booking.ModeLossless && (g.limiter == nil || g.limit > 0)
 	g.onFree = func() {
 		g.armed = false
 		now := e.kernel.Now()
@@ -104,16 +108,22 @@ func (e *evening) openGateway() {
 	}
 }
 
-// pick is the instance whose turn it is; lost ones are passed over.
-func (g *gateway) pick() uint16 {
+// pick is the instance whose turn it is.
+func (g *gateway) pick() (in uint16) {
+	g.turn, in = g.after(g.turn)
+	return in
+}
+
+// after is the turn after another and whose it is; lost instances are passed over.
+func (g *gateway) after(turn uint64) (uint64, uint16) {
 	n := uint64(len(g.instances))
-	g.turn++
+	turn++
 	for i := range n {
-		if in := (g.turn + i) % n; g.instances[in].up {
-			return uint16(in)
+		if in := (turn + i) % n; g.instances[in].up {
+			return turn, uint16(in)
 		}
 	}
-	return uint16(g.turn % n) // a fault never takes the last one
+	return turn, uint16(turn % n) // a fault never takes the last one
 }
 
 // front is a gateway's door.
@@ -161,7 +171,7 @@ func (g *gateway) enter(i uint32, r *request, now time.Duration) booking.Outcome
 		g.c.refused++
 		return o
 	}
-	if g.length == 0 && g.slots[0] <= now {
+	if g.length == 0 && g.slots.free() <= now {
 		g.c.inside++
 		g.begin(i, r, now)
 		return booking.OK
@@ -208,8 +218,9 @@ func (g *gateway) index(r *request) int {
 
 // advance begins all the work that is due to begin, in order.
 func (g *gateway) advance(now time.Duration) {
-	for g.length > 0 && g.slots[0] <= now {
-		at := g.slots[0]
+	g.settle(now)
+	for g.length > 0 && g.slots.free() <= now {
+		at := g.slots.free()
 		i := g.pop()
 		r := &g.e.all[i]
 		// A slot that was added while the request waited is free from then on.
@@ -256,8 +267,7 @@ func (g *gateway) begin(i uint32, r *request, at time.Duration) {
 	}
 	g.c.workUnits += r.units
 	r.began, r.ends = at, at+d
-	g.slots[0] = r.ends
-	down(g.slots)
+	g.slots.use(d, r.ends)
 	g.e.work(uint64(i))
 }
 
@@ -299,7 +309,7 @@ func (g *gateway) arm() {
 	if g.length == 0 {
 		return
 	}
-	next := max(g.slots[0], g.e.kernel.Now())
+	next := max(g.slots.free(), g.e.kernel.Now())
 	if g.armed {
 		if g.armedAt <= next {
 			return
@@ -341,22 +351,7 @@ func (g *gateway) setUp(up int) {
 	share := float64(up) / float64(len(g.instances))
 	n := max(1, int(math.Round(float64(g.all)*share)))
 	g.unit = float64(n) / (g.capacity * share) * 1e9
-	for len(g.slots) > n {
-		// The earliest free one goes, so that no more than n are ever at work once
-		// the present work is done.
-		lastOne := len(g.slots) - 1
-		g.slots[0] = g.slots[lastOne]
-		g.slots = g.slots[:lastOne]
-		down(g.slots)
-	}
-	for len(g.slots) < n {
-		g.slots = append(g.slots, now)
-		up := len(g.slots) - 1
-		for up > 0 && g.slots[(up-1)/2] > g.slots[up] {
-			g.slots[(up-1)/2], g.slots[up] = g.slots[up], g.slots[(up-1)/2]
-			up = (up - 1) / 2
-		}
-	}
+	g.slots.resize(n, now)
 	g.advance(now)
 	g.setRung(now)
 	g.arm()
@@ -383,22 +378,4 @@ func (q *fifo) pop() (uint32, bool) {
 		q.w, q.head = q.w[:n], 0
 	}
 	return i, true
-}
-
-// down restores the min-heap after its first element has grown.
-func down(h []time.Duration) {
-	for i := 0; ; {
-		c := 2*i + 1
-		if c >= len(h) {
-			return
-		}
-		if c+1 < len(h) && h[c+1] < h[c] {
-			c++
-		}
-		if h[i] <= h[c] {
-			return
-		}
-		h[i], h[c] = h[c], h[i]
-		i = c
-	}
 }

@@ -33,9 +33,15 @@ type Options struct {
 	// timer) first comes, at full size. 0 = drawn from the seed, since the backend is
 	// started long before and nobody knows.
 	Phase time.Duration
+	// Plain runs the plain sequential engine: the oracle. By default people are
+	// simulated in windows of time, on all cores, which gives the same record sooner.
+	Plain bool
 	// Progress is told how far the run is, every few thousand events, on the run's
 	// own goroutine. nil = nobody watches.
 	Progress func(Progress)
+
+	windowShift uint // for tests: a window of 2^n ns; 0 = chosen
+	shardBits   int  // for tests: 2^(n-1) shards; 0 = chosen
 }
 
 // Defaults of Options: the medians that the attack measured between its workers
@@ -108,8 +114,8 @@ type evening struct {
 	gateway   gateway
 	stock     stock
 	ledger    ledger
-	tally     tally
 	watch     watch
+	windows   *windows      // nil in the plain engine
 	slow      time.Duration // what a call of the store takes longer now
 
 	onWake, onReply, onTimeout, onArrive, onLeave, onWork func(uint64)
@@ -150,19 +156,23 @@ func newEvening(sc *scenarios.Scaled, opt Options) (*evening, error) {
 	}
 	e.half = orDefault(opt.Network, DefaultNetwork) / 2
 	e.extra = orDefault(opt.Overhead, DefaultOverhead)
+	e.openAdmission()
 	if err := e.openVisitors(); err != nil {
 		return nil, err
 	}
 	e.openEdge()
-	e.openAdmission()
 	e.openGateway()
 	e.openStock()
 	e.openLedger()
-	e.openTally()
 	e.onWake, e.onReply, e.onTimeout = e.wake, e.reply, e.timeout
 	e.onArrive, e.onLeave, e.onWork = e.arriveAtServer, e.leave, e.work
 	e.schedule()
 	e.openWatch()
+	if opt.Plain {
+		e.clients = make([]client, int(sc.Population.Users))
+	} else {
+		e.openWindows()
+	}
 	return e, nil
 }
 
@@ -180,6 +190,9 @@ const askEvery = 4096
 
 // run plays the evening and reports whether it was cut short.
 func (e *evening) run(ctx context.Context) (partial bool) {
+	if e.windows != nil {
+		return e.windows.run(ctx)
+	}
 	n := 0
 	look := func() bool {
 		if n++; n%askEvery == 0 {
@@ -205,22 +218,31 @@ func (e *evening) run(ctx context.Context) (partial bool) {
 		if e.err != nil || e.kernel.Run(at) != nil {
 			return true
 		}
-		e.begin(visit, e.sc.UserOf(visit), at)
+		e.begin(visit, e.sc.UserOf(visit), 0, at)
 		if look() {
 			return true
 		}
 	}
+	if e.drain(look) {
+		return true
+	}
+	e.progress()
+	return false
+}
+
+// drain runs what is left once nobody comes any more: to the end of the run, and
+// then for as long as somebody waits for an answer. It ends early when stop says so.
+func (e *evening) drain(stop func() bool) (stopped bool) {
 	for e.err == nil {
 		due, ok := e.kernel.Next()
 		if !ok || due > e.last || due > e.end && e.requests.open == 0 {
-			break
+			return false
 		}
 		e.kernel.Step()
-		if e.kernel.Err() != nil || look() {
+		if e.kernel.Err() != nil || stop != nil && stop() {
 			return true
 		}
 	}
-	e.progress()
 	return false
 }
 
@@ -228,8 +250,16 @@ func (e *evening) progress() {
 	if e.opt.Progress == nil {
 		return
 	}
-	e.opt.Progress(Progress{Elapsed: min(e.kernel.Now(), e.end), Length: e.end, Visits: e.begun,
-		Events: e.kernel.Counts().Ran + e.begun, Alive: e.alive})
+	p := Progress{Elapsed: min(e.kernel.Now(), e.end), Length: e.end, Visits: e.begun,
+		Events: e.kernel.Counts().Ran + e.begun, Alive: e.alive}
+	if e.windows != nil {
+		for _, s := range e.windows.shards {
+			p.Visits += s.begun
+			p.Alive += s.alive
+			p.Events += s.begun + s.events
+		}
+	}
+	e.opt.Progress(p)
 }
 
 // fail notes the first defect; the run stops at it.
@@ -242,6 +272,9 @@ func (e *evening) fail(format string, args ...any) {
 // finish closes the books and writes what is left into the record.
 func (e *evening) finish(partial bool) error {
 	e.cutOff()
+	if e.windows != nil {
+		e.windows.close()
+	}
 	e.closeVisitors()
 	e.closeTally()
 	e.watch.into(e.rec)

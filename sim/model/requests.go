@@ -6,7 +6,6 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/policy"
-	"spillway/internal/record"
 	"spillway/sim/des"
 )
 
@@ -88,8 +87,14 @@ func ticketOf(row uint32) (t booking.Ticket) {
 	return t
 }
 
-// send puts a visitor's request on the network.
+// send counts a visitor's request and puts it on the network.
 func (e *evening) send(ref, version uint32, m policy.Move, now time.Duration) {
+	e.sends(m, now)
+	e.post(ref, version, m, now)
+}
+
+// post puts a visitor's request on the network.
+func (e *evening) post(ref, version uint32, m policy.Move, now time.Duration) {
 	i, r := e.take()
 	p := e.place(ref)
 	v := &p.v
@@ -102,23 +107,12 @@ func (e *evening) send(ref, version uint32, m policy.Move, now time.Duration) {
 		if !v.Bot && e.runtimes[version].Gate == policy.GateCoin {
 			r.epoch, r.hasEpoch = v.Epoch, true
 		}
-		e.reach(p, stageSubmitted)
+		e.reach(&p.stages, p.group, stageSubmitted)
 	case booking.StepCatalogue:
 		r.english = e.program.InEnglish(v.User, e.lucky)
 	}
 	e.requests.sent++
 	e.requests.open++
-	if m.Step == booking.StepPoll {
-		e.tally.count(countPolls, now)
-	} else {
-		e.tally.count(countRequests, now)
-		if m.Attempt == 1 {
-			e.tally.count(countFirstTries, now)
-		}
-		if m.Step == booking.StepSubmit {
-			e.tally.count(countOffered, now)
-		}
-	}
 	e.kernel.AtKey(now+e.half, servers, uint64(v.Visit), e.onArrive, uint64(i))
 }
 
@@ -178,8 +172,7 @@ func (e *evening) deliver(i uint32, o booking.Outcome) {
 	e.open--
 	e.told++
 	e.outcomes[r.step][o]++
-	e.tally.hist(uint8(r.step), record.Response, o, r.group, r.base).Add(now - r.base)
-	e.tally.hist(uint8(r.step), record.Service, o, r.group, r.base).Add(now - r.sent)
+	e.tally.answered(r.step, o, r.group, r.base, r.sent, now)
 	say := policy.Reply{Outcome: o}
 	place := r.place
 	if o != booking.Timeout {
@@ -191,7 +184,8 @@ func (e *evening) deliver(i uint32, o booking.Outcome) {
 			say.Ticket = ticketOf(r.ticket - 1)
 			e.ledger.rows[r.ticket-1].told = o
 			if now < e.end {
-				e.reach(e.place(place), stageAccepted)
+				p := e.place(place)
+				e.reach(&p.stages, p.group, stageAccepted)
 			}
 		case r.step == booking.StepPoll && (o == booking.Confirmed || o == booking.Refused):
 			e.ledger.rows[r.ticket-1].told = o

@@ -24,7 +24,7 @@ func (e *evening) openStock() {
 	sc := e.sc
 	s := &e.stock
 	*s = stock{e: e, free: sc.Items(), filled: sc.Items(), lots: sc.Mode == booking.ModeLottery,
-		held: make([]uint32, len(e.clients)+int(sc.Spec.Bots.Count))}
+		held: make([]uint32, int(sc.Population.Users)+int(sc.Spec.Bots.Count))}
 	for _, n := range s.free {
 		s.total += n
 	}

@@ -41,6 +41,15 @@ type tally struct {
 	hists  map[uint64]*record.Hist
 	counts [counters][]uint64
 	bins   bins
+	runs   []spell // by step, outcome and group
+}
+
+// spell is so many answers in a row that took the same time in the same second: most
+// do, and a histogram is a map.
+type spell struct {
+	sec int32
+	n   uint32
+	d   time.Duration
 }
 
 // bins says into which second of the record a second of the run goes. Every second
@@ -62,8 +71,65 @@ const (
 	alwaysFine = 900 // seconds
 )
 
-func (e *evening) openTally() {
-	e.tally = tally{rec: e.rec, groups: e.groups, hists: map[uint64]*record.Hist{}, bins: binsOf(&e.rec.Header)}
+func newTally(rec *record.Record, groups []string) *tally {
+	return &tally{rec: rec, groups: groups, hists: map[uint64]*record.Hist{}, bins: binsOf(&rec.Header),
+		runs: make([]spell, (int(booking.StepPoll)+1)*outcomeMax*len(groups))}
+}
+
+const outcomeMax = int(booking.Unmapped) + 1
+
+// answered counts the answer to a request that was due at base and sent at sent.
+func (t *tally) answered(step booking.Step, o booking.Outcome, group uint8, base, sent, now time.Duration) {
+	if base != sent {
+		t.hist(uint8(step), record.Response, o, group, base).Add(now - base)
+		t.hist(uint8(step), record.Service, o, group, base).Add(now - sent)
+		return
+	}
+	r := &t.runs[(int(step)*outcomeMax+int(o))*len(t.groups)+int(group)]
+	sec, d := int32(sent/time.Second), now-sent
+	if r.n > 0 && r.sec == sec && r.d == d {
+		r.n++
+		return
+	}
+	t.flush(r, step, o, group)
+	*r = spell{sec, 1, d}
+}
+
+func (t *tally) flush(r *spell, step booking.Step, o booking.Outcome, group uint8) {
+	if r.n == 0 {
+		return
+	}
+	at := time.Duration(r.sec) * time.Second
+	t.hist(uint8(step), record.Response, o, group, at).AddN(r.d, uint64(r.n))
+	t.hist(uint8(step), record.Service, o, group, at).AddN(r.d, uint64(r.n))
+	r.n = 0
+}
+
+// flushAll leaves no run uncounted.
+func (t *tally) flushAll() {
+	for i := range t.runs {
+		group := i % len(t.groups)
+		i /= len(t.groups)
+		t.flush(&t.runs[i*len(t.groups)+group], booking.Step(i/outcomeMax), booking.Outcome(i%outcomeMax), uint8(group))
+	}
+}
+
+// add adds what another tally counted. Sums of whole numbers do not depend on the order.
+func (t *tally) add(o *tally) {
+	o.flushAll()
+	for k, h := range o.rec.Hists {
+		t.rec.Hist(k).Merge(h)
+	}
+	for i, from := range o.counts {
+		c := t.counts[i]
+		for len(c) < len(from) {
+			c = append(c, 0)
+		}
+		for s, n := range from {
+			c[s] += n
+		}
+		t.counts[i] = c
+	}
 }
 
 func binsOf(h *record.Header) bins {
@@ -128,6 +194,7 @@ func (t *tally) hist(span uint8, clock record.Clock, o booking.Outcome, group ui
 
 // closeTally writes the counters and what the header has to say.
 func (e *evening) closeTally() {
+	e.tally.flushAll()
 	for i, c := range e.tally.counts {
 		if len(c) > 0 {
 			e.rec.Counters[counterNames[i]] = c

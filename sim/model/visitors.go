@@ -31,6 +31,7 @@ type client struct {
 const (
 	hasConfig uint8 = 1 << iota
 	known           // what it held before the run has been looked up
+	moved           // the servers' part has it, see windows
 )
 
 // placesMade is how many places are made at once, so that growing copies nothing.
@@ -38,26 +39,24 @@ const placesMade = 1 << 10
 
 // place is where one visit under way is kept.
 type place struct {
-	v      policy.Visitor
-	stages uint8 // bit i = stage i of record.Stages reached
-	group  uint8
-	used   bool
+	v       policy.Visitor
+	stages  uint8 // bit i = stage i of record.Stages reached
+	group   uint8
+	used    bool
+	lent    bool   // by a shard, which keeps its user's client; see windows
+	version uint16 // of the config that the client of a lent one holds
+	client  uint32 // in the window engine, where the client of any other is kept
 }
 
 // visitors are the people and the bots.
 type visitors struct {
+	crowd
 	clients  []client
 	runtimes []policy.Runtime // by version; 0 = a client that never saw a config
 	places   []*[placesMade]place
 	made     uint32
 	spare    []uint32
-	begun    uint64
-	alive    int
 	groups   []string
-	reached  [][]uint64 // by group and stage
-	ended    [][]uint64 // by group and final
-	started  []uint64   // by group
-	pressers []record.Presser
 }
 
 // Stage bits, in the order of record.Stages.
@@ -83,8 +82,10 @@ func (e *evening) openVisitors() error {
 	if n := e.sc.Prediction.Visits; n > maxVisits*0.99 {
 		return fmt.Errorf("%.3g visits: %.3g at most; thin people", n, float64(maxVisits))
 	}
-	e.clients = make([]client, int(e.sc.Population.Users))
-	e.runtimes = []policy.Runtime{defaultRuntime}
+	e.runtimes = append([]policy.Runtime{defaultRuntime}, e.sc.Runtimes()...)
+	for i := range e.runtimes[1:] {
+		e.runtimes[1+i].Coin = e.admission.coin
+	}
 	for _, c := range e.sc.Population.Classes {
 		e.groups = append(e.groups, c.Name)
 	}
@@ -98,12 +99,8 @@ func (e *evening) openVisitors() error {
 	if len(e.groups) > 255 {
 		return fmt.Errorf("%d classes: 254 at most", len(e.sc.Population.Classes))
 	}
-	for range e.groups {
-		e.reached = append(e.reached, make([]uint64, len(record.Stages())))
-		e.ended = append(e.ended, make([]uint64, len(policy.Finals())))
-	}
-	e.started = make([]uint64, len(e.groups))
-	begin := func(i uint64) { e.begin(bots[i].Visit, bots[i].User, bots[i].At) }
+	e.crowd = newCrowd(newTally(e.rec, e.groups), e.end)
+	begin := func(i uint64) { e.begin(bots[i].Visit, bots[i].User, 0, bots[i].At) }
 	for i, b := range bots {
 		e.kernel.AtKey(b.At, people, uint64(b.Visit), begin, uint64(i))
 	}
@@ -112,53 +109,56 @@ func (e *evening) openVisitors() error {
 
 func (v *visitors) place(ref uint32) *place { return &v.places[ref/placesMade][ref%placesMade] }
 
-// learn keeps a config under its version and returns that.
-func (e *evening) learn(rt policy.Runtime) uint32 {
-	for len(e.runtimes) <= int(rt.Version) {
-		e.runtimes = append(e.runtimes, policy.Runtime{})
-	}
-	if e.runtimes[rt.Version].Version == 0 {
-		rt.Coin = e.admission.coin
-		e.runtimes[rt.Version] = rt
-	}
-	return rt.Version
-}
-
 // user is the visitor's client, with what it held from before the run. A bot
 // remembers nothing.
-func (e *evening) user(v *policy.Visitor) policy.User {
-	if v.Bot {
+func (e *evening) user(p *place) policy.User {
+	switch {
+	case p.v.Bot:
 		return policy.User{}
+	case p.lent:
+		return e.windows.userOf(p)
 	}
-	c := &e.clients[v.User]
-	if c.flags&known == 0 {
-		c.flags |= known
-		if at, ok := e.sc.ConfigCopy(v.User); ok {
-			c.flags |= hasConfig
-			c.configAt, c.version = at, uint16(e.learn(e.sc.RuntimeAt(at)))
-		}
+	c := e.client(p)
+	c.recall(e.sc, p.v.User)
+	return c.user()
+}
+
+// client is what the client of a visit's user remembers.
+func (e *evening) client(p *place) *client {
+	if e.windows != nil {
+		return &e.windows.moved[p.client].client
 	}
+	return &e.clients[p.v.User]
+}
+
+// recall looks up what the client held from before the run, once.
+func (c *client) recall(sc *scenarios.Scaled, user booking.UserID) {
+	if c.flags&known != 0 {
+		return
+	}
+	c.flags |= known
+	if at, ok := sc.ConfigCopy(user); ok {
+		c.flags |= hasConfig
+		c.configAt, c.version = at, uint16(sc.RuntimeAt(at).Version)
+	}
+}
+
+// user is the client as the policy sees it.
+func (c *client) user() policy.User {
 	return policy.User{Visit: booking.VisitID(c.visit), ConfigAt: c.configAt, ConfigVersion: uint32(c.version),
 		HasConfig: c.flags&hasConfig != 0, Holds: c.holds}
 }
 
-func (e *evening) remember(v *policy.Visitor, u policy.User) {
-	if v.Bot {
-		return
-	}
-	c := &e.clients[v.User]
+// remember keeps what the policy made of the client.
+func (c *client) remember(u policy.User) {
 	c.visit, c.configAt, c.version, c.holds = uint32(u.Visit), u.ConfigAt, uint16(u.ConfigVersion), u.Holds
 	if u.HasConfig {
 		c.flags |= hasConfig
 	}
 }
 
-// begin starts a visit.
-func (e *evening) begin(visit booking.VisitID, user booking.UserID, now time.Duration) {
-	if now >= e.end {
-		return
-	}
-	var ref uint32
+// seat gives a visit a place.
+func (e *evening) seat() (ref uint32, p *place) {
 	if n := len(e.spare); n > 0 {
 		ref = e.spare[n-1]
 		e.spare = e.spare[:n-1]
@@ -169,9 +169,19 @@ func (e *evening) begin(visit booking.VisitID, user booking.UserID, now time.Dur
 		}
 		e.made++
 	}
+	p = e.place(ref)
+	*p = place{used: true}
+	return ref, p
+}
+
+// begin starts a visit; in the window engine client is where its user's is kept.
+func (e *evening) begin(visit booking.VisitID, user booking.UserID, client uint32, now time.Duration) {
+	if now >= e.end {
+		return
+	}
 	class := policy.ClassOf(e.sc.Population.Classes, user)
-	p := e.place(ref)
-	*p = place{used: true, group: uint8(max(class, 0))}
+	ref, p := e.seat()
+	p.group, p.client = uint8(max(class, 0)), client
 	if visit >= scenarios.BotVisits {
 		p.v = e.program.NewBot(visit, user, class, e.lucky)
 		p.group = uint8(len(e.groups) - 1)
@@ -182,13 +192,10 @@ func (e *evening) begin(visit booking.VisitID, user booking.UserID, now time.Dur
 		}
 		p.v = e.program.New(visit, user, class, e.lucky)
 	}
-	e.begun++
-	e.alive++
-	e.started[p.group]++
-	e.tally.count(countVisits, now)
-	e.reach(p, stageVisit)
+	e.start(p.group, now)
+	p.stages = 1 << stageVisit
 	if p.v.Bot {
-		e.reach(p, stageBooks)
+		e.reach(&p.stages, p.group, stageBooks)
 	}
 	e.move(ref, now, policy.Arrive, policy.Reply{})
 }
@@ -200,87 +207,36 @@ func (e *evening) wake(ref uint64) {
 // move lets a visitor decide what to do next, and does it.
 func (e *evening) move(ref uint32, now time.Duration, what policy.Event, r policy.Reply) {
 	p := e.place(ref)
-	u := e.user(&p.v)
+	u := e.user(p)
 	m := e.program.Next(&p.v, &u, e.runtimes[u.ConfigVersion], now, what, r, e.lucky)
-	e.remember(&p.v, u)
-	e.mark(p, now, m)
+	if !p.v.Bot && !p.lent {
+		e.client(p).remember(u)
+	}
+	e.mark(&p.stages, p.group, p.v.Phase, now, m.Marks)
 	switch m.Kind {
 	case policy.Wait:
 		// What is due after the end is not of this run: the visit stays in flight.
-		if at := max(m.At, now); at < e.end {
+		switch at := max(m.At, now); {
+		case p.lent:
+			e.windows.giveBack(ref, p, at)
+		case at < e.end:
 			e.kernel.AtKey(at, people, uint64(p.v.Visit), e.onWake, uint64(ref))
 		}
 	case policy.Send:
 		e.send(ref, u.ConfigVersion, m, now)
 	case policy.End:
-		e.over(p, now)
-		e.spare = append(e.spare, ref)
+		e.over(ref, p, now)
 	}
 }
 
-// reach counts a visit once in a stage of the funnel.
-func (e *evening) reach(p *place, stage uint8) {
-	if p.stages&(1<<stage) == 0 {
-		p.stages |= 1 << stage
-		e.reached[p.group][stage]++
-	}
-}
-
-// mark counts what a move says happened.
-func (e *evening) mark(p *place, now time.Duration, m policy.Move) {
-	if p.v.Phase == policy.PhaseNotice {
-		e.reach(p, stageBooks)
-	}
-	if m.Marks == 0 {
-		return
-	}
-	if m.Marks&policy.MarkForm != 0 {
-		e.reach(p, stageForm)
-	}
-	if m.Marks&policy.MarkPress != 0 {
-		e.reach(p, stagePressed)
-		e.tally.count(countPresses, now)
-	}
-	if m.Marks&policy.MarkFirstPress != 0 {
-		e.tally.count(countFirst, now)
-	}
-	if m.Marks&policy.MarkCoinLost != 0 {
-		e.tally.count(countCoinLost, now)
-	}
-	if m.Marks&policy.MarkCoinPassed != 0 {
-		e.reach(p, stagePassed)
-		e.tally.count(countCoinPassed, now)
-	}
-}
-
-// over closes the books on a visit that ended.
-func (e *evening) over(p *place, now time.Duration) {
-	v := &p.v
-	e.alive--
-	e.ended[p.group][v.Final]++
-	var o booking.Outcome
-	switch v.Final {
-	case policy.GotConfirmed:
-		o = booking.Confirmed
-		e.reach(p, stageConfirmed)
-	case policy.GotRefused:
-		o = booking.Refused
-	case policy.SawClosed:
-		o = booking.Closed
-	case policy.GotDuplicate:
-		o = booking.Duplicate
-	case policy.GaveUpWaiting, policy.GaveUpAtGate, policy.GaveUpRefused, policy.GaveUpError:
-		e.tally.count(countGaveUp, now)
-	}
-	if v.Presses > 0 {
-		if o != 0 {
-			e.tally.hist(spanBooking, record.Response, o, p.group, v.FirstPress).Add(now - v.FirstPress)
-		}
-		if !v.Bot {
-			e.pressers = append(e.pressers, record.Presser{At: v.FirstPress, Visit: v.Visit, Confirmed: v.Final == policy.GotConfirmed})
-		}
+// over ends a visit and frees its place.
+func (e *evening) over(ref uint32, p *place, now time.Duration) {
+	e.crowd.end(&p.v, &p.stages, p.group, now)
+	if e.windows != nil {
+		e.windows.left(p)
 	}
 	p.used = false
+	e.spare = append(e.spare, ref)
 }
 
 // closeVisitors ends the visits that are under way as in-flight and writes groups
@@ -289,23 +245,9 @@ func (e *evening) closeVisitors() {
 	for i := range e.made {
 		if p := e.place(i); p.used {
 			p.v.Final = policy.InFlight
-			e.over(p, 0)
+			e.over(i, p, 0)
 		}
 	}
-	stages, finals := record.Stages(), policy.Finals()
-	for i, name := range e.groups {
-		g := record.Group{Name: name, Visitors: e.started[i], Stages: map[string]uint64{}, Finals: map[string]uint64{}}
-		for s, n := range e.reached[i] {
-			if n > 0 {
-				g.Stages[stages[s]] = n
-			}
-		}
-		for f, n := range e.ended[i] {
-			if n > 0 {
-				g.Finals[finals[f].String()] = n
-			}
-		}
-		e.rec.Groups = append(e.rec.Groups, g)
-	}
-	e.rec.Deciles = record.Deciles(e.pressers)
+	e.rec.Groups = e.groupsOf()
+	e.rec.Deciles = e.pressers.deciles()
 }

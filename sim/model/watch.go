@@ -26,6 +26,9 @@ func (e *evening) openWatch() {
 	w.again(w.every)
 }
 
+// indexOf is the number of the look that first sees what happens at a moment.
+func (w *watch) indexOf(at time.Duration) int { return int((at + w.every - 1) / w.every) }
+
 func (w *watch) again(at time.Duration) {
 	if at <= w.e.end {
 		w.e.kernel.AtPriority(at, watcher, w.onLook)
@@ -65,6 +68,9 @@ func (w *watch) look() {
 	}
 	if age, ok := g.flagAge(now); ok {
 		put(record.SampleClosedAge, age.Seconds())
+	}
+	if e.windows != nil {
+		e.edge.hits += e.windows.hitsAt(w.indexOf(now))
 	}
 	if e.edge.on {
 		put(record.SampleEdgeHits, float64(e.edge.hits))

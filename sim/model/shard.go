@@ -1,0 +1,556 @@
+package model
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"spillway/internal/booking"
+	"spillway/internal/policy"
+	"spillway/internal/record"
+	"spillway/sim/window"
+)
+
+// cold is a visit between two contacts with the servers that has sent no submit yet:
+// 32 bytes, for millions of them wait.
+type cold struct {
+	at       uint32 // when it goes on, within its window, ns
+	visit    uint32
+	first    time.Duration // of the first press
+	user     uint32
+	presses  uint16
+	locks    uint16
+	statuses uint16
+	version  uint16 // of the config that its client holds
+	phase    policy.Phase
+	again    booking.Step
+	cause    booking.Outcome
+	group    uint8
+	stages   uint8
+}
+
+func (c *cold) from(v *policy.Visitor) {
+	c.visit, c.user, c.first = uint32(v.Visit), uint32(v.User), v.FirstPress
+	c.presses, c.locks, c.statuses = v.Presses, v.Locks, v.Statuses
+	c.phase, c.again, c.cause = v.Phase, v.Again, v.Cause
+}
+
+func (c *cold) into(v *policy.Visitor) {
+	v.Visit, v.User, v.FirstPress = booking.VisitID(c.visit), booking.UserID(c.user), c.first
+	v.Presses, v.Locks, v.Statuses = c.presses, c.locks, c.statuses
+	v.Phase, v.Again, v.Cause = c.phase, c.again, c.cause
+}
+
+// arrival is a visit that begins, at a moment within its window.
+type arrival struct{ at, visit, user uint32 }
+
+// fetch is a config on its way to a client.
+type fetch struct {
+	due     time.Duration
+	visit   uint32
+	user    uint32
+	version uint16
+	group   uint8
+}
+
+// hand is what a shard hands to the servers' part at a moment.
+type hand struct {
+	cold
+	at      time.Duration
+	key     uint32 // its place among what people do at that moment: a visit
+	kind    uint8
+	moves   bool // the user moves with the visit
+	carries bool // the client comes along
+	step    booking.Step
+	attempt uint16
+	client  client
+}
+
+const (
+	handArrival uint8 = iota + 1 // a visit of a moved user begins
+	handFetched                  // a config comes to a moved user's client
+	handSend                     // a visit sends a request and is led from here on
+	handGone                     // a newer visit has taken the place of a lent one
+)
+
+// back is a lent visit that comes back until due.
+type back struct {
+	cold
+	due time.Duration
+}
+
+// cooled is a moved user's client that is offered back.
+type cooled struct {
+	user   uint32
+	client client
+}
+
+// page is what a shard knows of 2^16 visits in a row.
+type page struct {
+	dead    [1 << 10]uint64 // a newer visit has taken its place
+	away    [1 << 10]uint64 // with the servers
+	waiting int32           // visits under way
+}
+
+// shard is a part of the people: their clients, and their visits while these are
+// nobody else's.
+type shard struct {
+	w       *windows
+	crowd   // of what the shard leads
+	clients []client
+	cal     *window.Calendar[cold]
+	taken   int64 // the last window taken from the calendar
+
+	arrivals [2][]arrival // of windows, by parity
+	calls    [3][]call    // status calls by the window in which they reach the servers
+	hands    [2][]hand
+	backs    [2][]back // from the servers' part
+	ended    [2][]uint32
+	cooled   [2][]cooled
+
+	fetches  []fetch // in the order of their moments, from fetched on
+	fetched  int
+	late     []cold // due in the window in hand, found after it was taken; sorted
+	pages    []*page
+	spare    []*page
+	replaced map[uint32]time.Duration // visits that are away: when a newer one came
+
+	sent     uint64 // requests, all of them answered
+	outcomes [booking.StepPoll + 1][outcomeMax]uint64
+	hits     []uint32 // config copies from the edge, by look
+	lucky    policy.Luck
+	program  policy.Program
+	err      error
+	sink     uint32
+	events   uint64 // what it has done, arrivals aside
+
+	due         []cold
+	keys, other []uint64
+}
+
+func newShard(w *windows, users int) *shard {
+	e := w.e
+	t := newTally(record.New(e.rec.Header), e.groups)
+	return &shard{w: w, crowd: newCrowd(t, e.end), clients: make([]client, users), taken: -1,
+		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{},
+		hits: make([]uint32, e.watch.indexOf(e.end)+2), lucky: e.lucky, program: e.program}
+}
+
+func (s *shard) fail(format string, args ...any) {
+	if s.err == nil {
+		s.err = fmt.Errorf("%w: "+format, append([]any{ErrBooks}, args...)...)
+	}
+}
+
+// do plays one window.
+func (s *shard) do(n int64) {
+	s.collect(n - 2)
+	if n >= s.w.count {
+		return
+	}
+	start := time.Duration(n) << s.w.shift
+	arrivals := s.arrivals[n&1]
+	s.hands[n&1] = s.hands[n&1][:0]
+	s.due = s.cal.Take(n, s.due[:0])
+	s.taken = n
+	s.keys = s.keys[:0]
+	for i := range s.due {
+		s.keys = append(s.keys, window.Key(s.due[i].at, i))
+	}
+	s.keys, s.other = window.Sort(s.keys, s.other)
+	s.orderTies()
+	s.late = s.late[:0]
+	var nextArrival, nextDue, nextLate int
+	for {
+		// Of one moment the smaller visit goes first, as the kernel has it.
+		at, visit, which := uint64(math.MaxUint64), uint32(math.MaxUint32), 0
+		if nextDue < len(s.keys) {
+			k := s.keys[nextDue]
+			at, visit, which = k>>32, s.due[uint32(k)].visit, 1
+		}
+		if nextArrival < len(arrivals) {
+			if a := &arrivals[nextArrival]; uint64(a.at) < at || uint64(a.at) == at && a.visit < visit {
+				at, visit, which = uint64(a.at), a.visit, 2
+			}
+		}
+		if s.fetched < len(s.fetches) {
+			f := &s.fetches[s.fetched]
+			if d := uint64(f.due - start); d>>s.w.shift == 0 && (d < at || d == at && f.visit < visit) {
+				at, visit, which = d, f.visit, 3
+			}
+		}
+		if nextLate < len(s.late) {
+			if c := &s.late[nextLate]; uint64(c.at) < at || uint64(c.at) == at && c.visit < visit {
+				at, which = uint64(c.at), 4
+			}
+		}
+		now := start + time.Duration(at)
+		switch which {
+		case 0:
+			return
+		case 1:
+			s.wake(s.due[uint32(s.keys[nextDue])], now)
+			nextDue++
+		case 2:
+			if nextArrival&31 == 0 {
+				s.touch(arrivals[nextArrival:min(nextArrival+64, len(arrivals))])
+			}
+			s.arrive(arrivals[nextArrival], now)
+			nextArrival++
+		case 3:
+			f := s.fetches[s.fetched]
+			if s.fetched++; s.fetched == len(s.fetches) {
+				s.fetches, s.fetched = s.fetches[:0], 0
+			} else if s.fetched > 1024 && 2*s.fetched > len(s.fetches) {
+				s.fetches, s.fetched = s.fetches[:copy(s.fetches, s.fetches[s.fetched:])], 0
+			}
+			s.arrived(f)
+		case 4:
+			c := s.late[nextLate]
+			nextLate++
+			s.wake(c, now)
+		}
+	}
+}
+
+// orderTies puts what is due in the same nanosecond in the order of visits.
+func (s *shard) orderTies() {
+	for i := 1; i < len(s.keys); i++ {
+		for j := i; j > 0 && s.keys[j]>>32 == s.keys[j-1]>>32 && s.due[uint32(s.keys[j])].visit < s.due[uint32(s.keys[j-1])].visit; j-- {
+			s.keys[j], s.keys[j-1] = s.keys[j-1], s.keys[j]
+		}
+	}
+}
+
+// touch reads the clients of arrivals to come, side by side: they lie anywhere, and
+// waiting for one after the other would be most of the cost.
+func (s *shard) touch(as []arrival) {
+	var sum uint32
+	for i := range as {
+		sum += s.clients[as[i].user>>s.w.bits].visit
+	}
+	s.sink = sum
+}
+
+// schedule lets a visit wait until a moment.
+func (s *shard) schedule(c *cold, due time.Duration) {
+	if due >= s.w.e.end { // what is due after the end is not of this run
+		s.over(c, policy.InFlight, 0)
+		return
+	}
+	n := int64(due >> s.w.shift)
+	c.at = uint32(due - time.Duration(n)<<s.w.shift)
+	if n > s.taken {
+		s.cal.Put(n, *c)
+		return
+	}
+	if n < s.taken {
+		s.fail("visit %d goes on at %v, which has passed", c.visit, due)
+		return
+	}
+	s.late = append(s.late, *c)
+	for i := len(s.late) - 1; i > 0; i-- {
+		a, b := &s.late[i-1], &s.late[i]
+		if a.at < b.at || a.at == b.at && a.visit < b.visit {
+			break
+		}
+		*a, *b = *b, *a
+	}
+}
+
+// arrive begins a visit.
+func (s *shard) arrive(a arrival, now time.Duration) {
+	e := s.w.e
+	c := &s.clients[a.user>>s.w.bits]
+	user := booking.UserID(a.user)
+	if c.flags&moved != 0 {
+		c.configAt = time.Duration(s.taken) // the window of the last arrival
+		s.hand(hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}})
+		return
+	}
+	c.recall(e.sc, user)
+	u := c.user()
+	fetches := s.program.Fetches(&u, now)
+	if fetches {
+		if x := now + e.half; !s.w.view.has || x-s.w.view.storedAt >= s.w.view.life || x+e.half >= e.end || 2*e.half >= s.program.Timeout {
+			s.replace(c, a.visit, now)
+			h := hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}}
+			s.move(c, &h)
+			s.hand(h)
+			return
+		}
+	}
+	class := policy.ClassOf(e.sc.Population.Classes, user)
+	group := uint8(max(class, 0))
+	s.start(group, now)
+	s.replace(c, a.visit, now)
+	u.Open(booking.VisitID(a.visit))
+	c.visit = uint32(u.Visit)
+	if fetches {
+		s.sends(policy.Move{Step: booking.StepConfig, Attempt: 1}, now)
+		due := now + 2*e.half
+		s.answer(booking.StepConfig, booking.OK, group, now, due)
+		s.hits[e.watch.indexOf(now+e.half)]++
+		s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint16(s.w.view.version), group})
+		return
+	}
+	s.opened(c, &u, a.visit, a.user, group, now)
+}
+
+// arrived is a config that has come to its client.
+func (s *shard) arrived(f fetch) {
+	c := &s.clients[f.user>>s.w.bits]
+	if c.flags&moved != 0 {
+		s.fail("a config for user %d, who was moved", f.user)
+		return
+	}
+	u := c.user()
+	u.ConfigAt, u.ConfigVersion, u.HasConfig = f.due, uint32(f.version), true
+	c.remember(u)
+	s.opened(c, &u, f.visit, f.user, f.group, f.due)
+}
+
+// opened is a program that stands open with its config.
+func (s *shard) opened(c *client, u *policy.User, visit, user uint32, group uint8, now time.Duration) {
+	v := cold{visit: visit, user: user, group: group, stages: 1 << stageVisit, version: c.version, phase: policy.PhaseNotice}
+	id := booking.VisitID(visit)
+	if f := u.Start(id, s.program.Books(id, s.lucky)); f != policy.InFlight {
+		s.alive--
+		s.crowd.ended[group][f]++
+		return
+	}
+	s.reach(&v.stages, group, stageBooks)
+	s.pageOf(visit).waiting++
+	s.schedule(&v, s.program.NoticeRead(id, now, s.lucky))
+}
+
+// replace notes that a newer visit takes the place of the user's last.
+func (s *shard) replace(c *client, by uint32, now time.Duration) {
+	if c.visit == 0 || c.holds != policy.HoldNone {
+		return
+	}
+	old := c.visit - 1
+	if int(old>>16) >= len(s.pages) || s.pages[old>>16] == nil {
+		return // nobody of that page is under way
+	}
+	p := s.pages[old>>16]
+	word, bit := old>>6&(1<<10-1), uint64(1)<<(old&63)
+	p.dead[word] |= bit
+	if p.away[word]&bit != 0 {
+		if _, known := s.replaced[old]; !known {
+			s.replaced[old] = now
+			s.hand(hand{kind: handGone, at: now, key: by, cold: cold{visit: old}})
+		}
+	}
+}
+
+// pageOf is the page of a visit, made when there is none.
+func (s *shard) pageOf(visit uint32) *page {
+	i := int(visit >> 16)
+	for len(s.pages) <= i {
+		s.pages = append(s.pages, nil)
+	}
+	if s.pages[i] == nil {
+		if n := len(s.spare); n > 0 {
+			s.pages[i], s.spare = s.spare[n-1], s.spare[:n-1]
+			*s.pages[i] = page{}
+		} else {
+			s.pages[i] = &page{}
+		}
+	}
+	return s.pages[i]
+}
+
+// forget takes a visit off its page, which is given up with its last one. A page
+// that still fills is kept: its next visit would need it again.
+func (s *shard) forget(visit uint32) {
+	i := int(visit >> 16)
+	p := s.pages[i]
+	if p.waiting--; p.waiting == 0 && i < len(s.pages)-1 {
+		s.spare, s.pages[i] = append(s.spare, p), nil
+	}
+}
+
+// wake lets a visit go on.
+func (s *shard) wake(c cold, now time.Duration) {
+	s.events++
+	p := s.pages[c.visit>>16]
+	word, bit := c.visit>>6&(1<<10-1), uint64(1)<<(c.visit&63)
+	if p.dead[word]&bit != 0 {
+		s.over(&c, policy.Superseded, now)
+		return
+	}
+	var v policy.Visitor
+	c.into(&v)
+	u := policy.User{Visit: v.Visit + 1, ConfigVersion: uint32(c.version), HasConfig: c.version > 0}
+	m := s.program.Next(&v, &u, s.w.e.runtimes[c.version], now, policy.Wake, policy.Reply{}, s.lucky)
+	s.follow(&c, &v, m, now)
+}
+
+// follow does what the policy decided for a visit.
+func (s *shard) follow(c *cold, v *policy.Visitor, m policy.Move, now time.Duration) {
+	s.mark(&c.stages, c.group, v.Phase, now, m.Marks)
+	c.from(v)
+	switch m.Kind {
+	case policy.Wait:
+		s.schedule(c, max(m.At, now))
+	case policy.End:
+		s.finish(c, v, now)
+	case policy.Send:
+		e := s.w.e
+		if moves := m.Step == booking.StepCheck || s.w.hurried || s.luckyForm(c.visit); moves || m.Step != booking.StepStatus {
+			s.alive--
+			h := hand{kind: handSend, at: now, key: c.visit, cold: *c, step: m.Step, attempt: m.Attempt, moves: moves}
+			if moves {
+				s.move(&s.clients[c.user>>s.w.bits], &h)
+				s.forget(c.visit)
+			} else {
+				s.setAway(c.visit)
+			}
+			s.hand(h)
+			return
+		}
+		s.setAway(c.visit)
+		s.sends(m, now)
+		reaches := min(int64((now+e.half)>>s.w.shift), s.w.count-1) % 3
+		s.calls[reaches] = append(s.calls[reaches], call{cold: *c, sent: now})
+	}
+}
+
+// luckyForm reports whether the visit's form takes so short that its shard could
+// not be told in time.
+func (s *shard) luckyForm(visit uint32) bool {
+	return s.w.formFrom == math.MaxUint64 || s.w.e.luck.U64(booking.DrawForm, uint64(visit), 0) < s.w.formFrom
+}
+
+func (s *shard) setAway(visit uint32) {
+	s.pages[visit>>16].away[visit>>6&(1<<10-1)] |= 1 << (visit & 63)
+}
+
+// home notes that a visit is back from the servers.
+func (s *shard) home(visit uint32) {
+	s.pages[visit>>16].away[visit>>6&(1<<10-1)] &^= 1 << (visit & 63)
+	if len(s.replaced) > 0 {
+		delete(s.replaced, visit)
+	}
+}
+
+// move gives a user's client to the servers' part, with the hand that needs it there.
+func (s *shard) move(c *client, h *hand) {
+	h.carries, h.client = true, *c
+	c.flags |= moved
+	c.configAt = time.Duration(s.taken)
+	// A config that is on its way to the client finds it there.
+	for i := s.fetched; i < len(s.fetches); i++ {
+		f := s.fetches[i]
+		if f.user != h.user {
+			continue
+		}
+		s.alive--
+		s.hand(hand{kind: handFetched, at: f.due, key: f.visit, carries: true, client: h.client,
+			cold: cold{visit: f.visit, user: f.user, group: f.group, stages: 1 << stageVisit, version: f.version}})
+		s.fetches = append(s.fetches[:i], s.fetches[i+1:]...)
+		i--
+	}
+}
+
+func (s *shard) hand(h hand) { s.hands[s.taken&1] = append(s.hands[s.taken&1], h) }
+
+// answer counts a request and its answer.
+func (s *shard) answer(step booking.Step, o booking.Outcome, group uint8, sent, now time.Duration) {
+	s.sent++
+	s.events += 3 // sent, at the servers, answered
+	s.outcomes[step][o]++
+	s.tally.answered(step, o, group, sent, sent, now)
+}
+
+// over ends a visit that has no more to say.
+func (s *shard) over(c *cold, f policy.Final, now time.Duration) {
+	var v policy.Visitor
+	c.into(&v)
+	v.Final = f
+	s.finish(c, &v, now)
+}
+
+func (s *shard) finish(c *cold, v *policy.Visitor, now time.Duration) {
+	s.crowd.end(v, &c.stages, c.group, now)
+	s.forget(c.visit)
+}
+
+// collect takes what the servers have for the shard from a window: answers, visits
+// that were lent, clients.
+func (s *shard) collect(n int64) {
+	if n < 0 {
+		return
+	}
+	calls := s.calls[n%3]
+	for i := range calls {
+		if calls[i].outcome == 0 {
+			s.alive-- // lent
+			continue
+		}
+		s.reply(&calls[i])
+	}
+	s.calls[n%3] = calls[:0]
+	for i := range s.backs[n&1] {
+		b := &s.backs[n&1][i]
+		s.alive++
+		s.home(b.visit)
+		s.schedule(&b.cold, b.due)
+	}
+	s.backs[n&1] = s.backs[n&1][:0]
+	for _, visit := range s.ended[n&1] {
+		s.home(visit)
+		s.forget(visit)
+	}
+	s.ended[n&1] = s.ended[n&1][:0]
+	for _, x := range s.cooled[n&1] {
+		c := &s.clients[x.user>>s.w.bits]
+		if c.configAt != time.Duration(n+1) { // else another visit went there meanwhile
+			*c = x.client
+		}
+	}
+	s.cooled[n&1] = s.cooled[n&1][:0]
+}
+
+// reply is the answer to a call.
+func (s *shard) reply(c *call) {
+	e := s.w.e
+	s.answer(booking.StepStatus, c.outcome, c.group, c.sent, c.done)
+	replaced := never
+	if s.pages[c.visit>>16].dead[c.visit>>6&(1<<10-1)]&(1<<(c.visit&63)) != 0 {
+		replaced = s.replaced[c.visit]
+	}
+	s.home(c.visit)
+	var v policy.Visitor
+	c.into(&v)
+	told := func(now time.Duration, r policy.Reply) policy.Move {
+		u := policy.User{Visit: v.Visit + 1, ConfigVersion: uint32(c.version), HasConfig: true}
+		if replaced < now {
+			u.Visit = 0
+		}
+		return s.program.Next(&v, &u, e.runtimes[c.version], now, policy.Replied, r, s.lucky)
+	}
+	m := told(c.done, policy.Reply{Outcome: c.outcome, NoRetry: c.outcome == booking.Closed})
+	if m.Kind != policy.Send {
+		s.follow(&c.cold, &v, m, c.done)
+		return
+	}
+	// Booking is open, and the catalogue is at hand.
+	s.mark(&c.stages, c.group, v.Phase, c.done, m.Marks)
+	s.sends(m, c.done)
+	now := c.done + 2*e.half
+	s.answer(booking.StepCatalogue, booking.OK, c.group, c.done, now)
+	m = told(now, policy.Reply{Outcome: booking.OK})
+	s.follow(&c.cold, &v, m, now)
+}
+
+// close ends whoever is under way as in-flight.
+func (s *shard) close() {
+	s.cal.All(func(c *cold) { s.over(c, policy.InFlight, 0) })
+	for _, f := range s.fetches[s.fetched:] {
+		s.alive--
+		s.crowd.ended[f.group][policy.InFlight]++
+	}
+	s.fetches, s.fetched = nil, 0
+}

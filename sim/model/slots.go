@@ -1,0 +1,161 @@
+package model
+
+import (
+	"math"
+	"time"
+)
+
+// slots are the gateways' slots of service: when each is free, and of these the
+// earliest. Most services take one of a few times, and what begins later ends later:
+// so the moments stand in a queue for each such time, in order, and only those that
+// do not fit are in a heap.
+type slots struct {
+	n     int
+	heap  []time.Duration
+	lanes [4]lane
+}
+
+// lane holds the ends of services that take the same time.
+type lane struct {
+	takes time.Duration
+	ends  ring
+}
+
+func newSlots(n int) slots {
+	s := slots{n: n, heap: make([]time.Duration, n)}
+	for i := range s.heap {
+		s.heap[i] = math.MinInt64
+	}
+	return s
+}
+
+const never = time.Duration(math.MaxInt64)
+
+// earliest is when the next slot is free, and in which lane it stands; -1 = the heap.
+func (s *slots) earliest() (at time.Duration, where int) {
+	at, where = never, -1
+	if len(s.heap) > 0 {
+		at = s.heap[0]
+	}
+	for i := range s.lanes {
+		if r := &s.lanes[i].ends; r.n > 0 && r.first() < at {
+			at, where = r.first(), i
+		}
+	}
+	return at, where
+}
+
+// free is when the next slot is free.
+func (s *slots) free() time.Duration {
+	at, _ := s.earliest()
+	return at
+}
+
+// drop takes the earliest slot out.
+func (s *slots) drop() {
+	switch _, where := s.earliest(); where {
+	case -1:
+		last := len(s.heap) - 1
+		s.heap[0] = s.heap[last]
+		s.heap = s.heap[:last]
+		down(s.heap)
+	default:
+		s.lanes[where].ends.pop()
+	}
+}
+
+// use takes the earliest slot for a service that takes so long and ends then.
+func (s *slots) use(takes, end time.Duration) {
+	s.drop()
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		if l.ends.n == 0 && l.takes != takes {
+			if !s.has(takes) {
+				l.takes = takes
+			} else {
+				continue
+			}
+		}
+		if l.takes == takes {
+			if l.ends.n == 0 || l.ends.last() <= end {
+				l.ends.push(end)
+				return
+			}
+			break
+		}
+	}
+	s.push(end)
+}
+
+func (s *slots) has(takes time.Duration) bool {
+	for i := range s.lanes {
+		if s.lanes[i].takes == takes {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *slots) push(at time.Duration) {
+	s.heap = append(s.heap, at)
+	i := len(s.heap) - 1
+	for i > 0 && s.heap[(i-1)/2] > s.heap[i] {
+		s.heap[(i-1)/2], s.heap[i] = s.heap[i], s.heap[(i-1)/2]
+		i = (i - 1) / 2
+	}
+}
+
+// resize leaves n slots: the earliest free ones go, so that no more than n are ever
+// at work once the present work is done; new ones are free from now on.
+func (s *slots) resize(n int, now time.Duration) {
+	for ; s.n > n; s.n-- {
+		s.drop()
+	}
+	for ; s.n < n; s.n++ {
+		s.push(now)
+	}
+}
+
+// ring is a queue of moments.
+type ring struct {
+	w       []time.Duration
+	head, n int
+}
+
+func (r *ring) first() time.Duration { return r.w[r.head] }
+func (r *ring) last() time.Duration  { return r.w[(r.head+r.n-1)&(len(r.w)-1)] }
+
+func (r *ring) push(at time.Duration) {
+	if r.n == len(r.w) {
+		w := make([]time.Duration, max(64, 2*len(r.w)))
+		for i := range r.n {
+			w[i] = r.w[(r.head+i)&(len(r.w)-1)]
+		}
+		r.w, r.head = w, 0
+	}
+	r.w[(r.head+r.n)&(len(r.w)-1)] = at
+	r.n++
+}
+
+func (r *ring) pop() {
+	r.head = (r.head + 1) & (len(r.w) - 1)
+	r.n--
+}
+
+// down restores the min-heap after its first element has grown.
+func down(h []time.Duration) {
+	for i := 0; ; {
+		c := 2*i + 1
+		if c >= len(h) {
+			return
+		}
+		if c+1 < len(h) && h[c+1] < h[c] {
+			c++
+		}
+		if h[i] <= h[c] {
+			return
+		}
+		h[i], h[c] = h[c], h[i]
+		i = c
+	}
+}

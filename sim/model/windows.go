@@ -1,0 +1,487 @@
+package model
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"time"
+
+	"spillway/internal/booking"
+	"spillway/internal/draw"
+	"spillway/internal/policy"
+	"spillway/scenarios"
+	"spillway/sim/des"
+	"spillway/sim/window"
+)
+
+// windows runs an evening in windows of time: in one step the servers do a window
+// while the shards of the people do the next and its successor's arrivals are drawn.
+// Who does what is decided so that the record is the sequential engine's, byte for
+// byte, whatever the width of a window and the number of shards and cores:
+//
+//   - A visit between two contacts with the servers is its shard's, as long as its
+//     next reaction to an answer takes longer than ahead: the servers are never that
+//     far behind.
+//   - The client of a user whose luck the servers may change at any moment (a submit
+//     may be under way, a ticket held, a config awaited) is moved to the servers' part
+//     with all visits of that user, and moved back when none is left.
+//   - A shard's visit whose answer has to queue is lent to the servers' part, and comes
+//     back with its next moment. If its user opens the program meanwhile the shard
+//     sends word.
+type windows struct {
+	e      *evening
+	shift  uint          // a window is 2^shift ns: cut, not divided
+	count  int64         // windows that hold people
+	step   int64         // the shards do window step, the servers the one before
+	ahead  time.Duration // reactions shorter than this are the servers' part's
+	shards []*shard
+	mask   booking.UserID // user & mask is the shard, user >> bits its client there
+	bits   uint
+	crew   *window.Crew
+
+	stream  *scenarios.Stream
+	drawn   booking.VisitID // the next visit
+	drawnAt time.Duration   // and when it comes; never = nobody is left
+
+	// Shared with the shards, changed between steps only.
+	view     edgeView
+	hurried  bool   // locks are shorter than ahead: every visit that books is moved
+	formFrom uint64 // a form whose draw is below this takes less than ahead
+
+	// The servers' part.
+	served   int64 // the window in hand
+	heads    []int
+	moved    []movedUser
+	movedOf  map[booking.UserID]uint32
+	freed    []uint32
+	idle     []uint32 // moved users whose last visit ended in this window
+	offered  []uint32 // moved users whose client was offered back in the last one
+	gone     [2]map[uint32]struct{}
+	goneAt   time.Duration // when the older of gone is forgotten
+	handed   uint64        // visits taken over
+	returned uint64        // visits given back
+	hits     []uint32      // catalogue copies that the edge served unasked, by look
+	opens    []opened      // visits that will be told that booking is open, from told on
+	told     int
+	onHand   func(uint64)
+}
+
+// edgeView is what the shards know of the config's copy at the edge. As long as a
+// copy lives nothing can replace it, so an old view is never wrong, only short.
+type edgeView struct {
+	has      bool
+	storedAt time.Duration
+	life     time.Duration
+	version  uint32
+}
+
+// movedUser is a user whose client is with the servers' part.
+type movedUser struct {
+	client
+	user    booking.UserID
+	alive   int32 // visits under way
+	touched int64 // the window of its last arrival
+	idle    bool  // in the list of idle ones
+}
+
+// opened is a visit that is told at a moment that booking is open, and then fetches
+// the catalogue.
+type opened struct {
+	at    time.Duration
+	visit uint32
+}
+
+// Widths of a window: as wide as reactions allow, so that steps are few, but with no
+// more arrivals than fit the cache.
+const (
+	shiftMin, shiftMax = 12, 30
+	arrivalsPerWindow  = 50_000
+	ring128s           = 512 // windows kept at hand; more are kept too, at some cost
+	shardBits          = 2
+)
+
+// reaction is the shortest time between an answer that locks the button and what
+// the visitor does next.
+func reaction(p *policy.Program) time.Duration { return p.Lock + p.HumanMin }
+
+func (e *evening) openWindows() {
+	w := &windows{e: e, stream: e.sc.Stream(), movedOf: map[booking.UserID]uint32{}, served: -1}
+	p := &e.program
+	w.shift = e.opt.windowShift
+	if w.shift == 0 {
+		w.shift = shiftMax
+		peak := e.sc.Prediction.PeakVisits / 1e9
+		for w.shift > shiftMin && (3<<w.shift > reaction(p) || float64(int64(1)<<w.shift)*peak > arrivalsPerWindow) {
+			w.shift--
+		}
+	}
+	w.ahead = 3 << w.shift
+	w.hurried = reaction(p) < w.ahead
+	w.formFrom = formBelow(p, w.ahead+time.Millisecond)
+	w.count = int64((e.end + 1<<w.shift - 1) >> w.shift)
+	w.bits = shardBits
+	if e.opt.shardBits > 0 {
+		w.bits = uint(e.opt.shardBits - 1)
+	}
+	w.mask = 1<<w.bits - 1
+	users := booking.UserID(e.sc.Population.Users)
+	for i := range 1 << w.bits {
+		w.shards = append(w.shards, newShard(w, int((users+w.mask-booking.UserID(i))>>w.bits)))
+	}
+	w.heads = make([]int, len(w.shards))
+	w.gone = [2]map[uint32]struct{}{{}, {}}
+	w.hits = make([]uint32, e.watch.indexOf(e.end)+2)
+	w.onHand = w.take
+	w.draw()
+	e.windows = w
+}
+
+// formBelow is the draw below which a form takes less than d.
+func formBelow(p *policy.Program, d time.Duration) uint64 {
+	of := func(u uint64) time.Duration { return draw.LogNormalOf(u, p.Form, p.ThinkCV) }
+	if of(math.MaxUint64) < d {
+		return math.MaxUint64
+	}
+	var low, high uint64 = 0, math.MaxUint64 // of(high) >= d
+	for low < high {
+		if mid := low + (high-low)/2; of(mid) >= d {
+			high = mid
+		} else {
+			low = mid + 1
+		}
+	}
+	return low
+}
+
+// run plays the evening in windows and reports whether it was cut short.
+func (w *windows) run(ctx context.Context) (partial bool) {
+	e := w.e
+	tasks := []func(){func() { w.serve(w.step - 1) }}
+	for _, s := range w.shards {
+		tasks = append(tasks, func() { s.do(w.step) })
+	}
+	tasks = append(tasks, func() { w.fill(w.step + 1) })
+	w.crew = window.NewCrew(runtime.GOMAXPROCS(0), tasks...)
+	defer w.crew.Close()
+	w.fill(0)
+	for ; w.step <= w.count && e.err == nil && e.kernel.Err() == nil; w.step++ {
+		w.crew.Step()
+		w.look()
+		e.progress()
+		if ctx.Err() != nil && w.step < w.count {
+			// The servers catch up, so that every part has done the same windows.
+			w.serve(w.step)
+			partial = true
+			w.step++
+			break
+		}
+	}
+	for _, s := range w.shards {
+		s.collect(w.step - 2)
+		s.collect(w.step - 1)
+		s.close()
+		if e.err == nil {
+			e.err = s.err
+		}
+	}
+	e.progress()
+	return partial || e.err != nil || e.kernel.Err() != nil
+}
+
+// look lets the shards see what the servers have changed.
+func (w *windows) look() {
+	w.view = edgeView{}
+	if d := &w.e.edge; d.on && !d.onQuery {
+		if n := d.entries[edgeKey{object: objectConfig}]; n != nil && n.has {
+			w.view = edgeView{true, n.storedAt, n.life, n.version}
+		}
+	}
+}
+
+func (w *windows) draw() {
+	at, ok := w.stream.Next()
+	if !ok {
+		at = never
+	}
+	w.drawnAt = at
+}
+
+// fill gives the shards the arrivals of a window.
+func (w *windows) fill(n int64) {
+	end := time.Duration(n+1) << w.shift
+	start := end - 1<<w.shift
+	for _, s := range w.shards {
+		s.arrivals[n&1] = s.arrivals[n&1][:0]
+	}
+	for w.drawnAt < end {
+		if w.drawn >= maxVisits {
+			w.e.fail("visit %d: more than the tables can name", w.drawn)
+			w.drawnAt = never
+			return
+		}
+		user := w.e.sc.UserOf(w.drawn)
+		s := w.shards[user&w.mask]
+		s.arrivals[n&1] = append(s.arrivals[n&1], arrival{uint32(w.drawnAt - start), uint32(w.drawn), uint32(user)})
+		w.drawn++
+		w.draw()
+	}
+}
+
+// serve does one window at the servers and for all whom they lead.
+func (w *windows) serve(n int64) {
+	if n < 0 || w.e.err != nil {
+		return
+	}
+	e, k := w.e, w.e.kernel
+	w.served = n
+	end := min(time.Duration(n+1)<<w.shift, e.end)
+	for i, s := range w.shards {
+		for j := range s.hands[n&1] {
+			h := &s.hands[n&1][j]
+			k.AtKey(h.at, people, uint64(h.key), w.onHand, uint64(i)<<32|uint64(j))
+		}
+	}
+	clear(w.heads)
+	c := w.nextCall(n)
+	due, ok := k.Next()
+	order := k.Order()
+	for e.err == nil && k.Err() == nil {
+		if ok && due < end {
+			if c == nil || due < c.sent+e.half || due == c.sent+e.half && order < des.OrderOf(servers, uint64(c.visit)) {
+				k.Step()
+				due, ok = k.Next()
+				order = k.Order()
+				continue
+			}
+		}
+		if c == nil {
+			break
+		}
+		if !w.quiet(c, n) {
+			w.lend(c)
+			due, ok = k.Next()
+			order = k.Order()
+		}
+		c = w.nextCall(n)
+	}
+	w.cool(n)
+	if w.goneAt <= end {
+		w.gone[0], w.gone[1] = w.gone[1], map[uint32]struct{}{}
+		w.goneAt = end + 2*e.program.Timeout + time.Second
+	}
+	if n == w.count-1 {
+		e.drain(nil)
+	}
+}
+
+// nextCall is the next call of a window, in the order of sending, then of visits.
+func (w *windows) nextCall(n int64) *call {
+	var first *call
+	from := -1
+	for i, s := range w.shards {
+		calls := s.calls[n%3]
+		if w.heads[i] < len(calls) {
+			if c := &calls[w.heads[i]]; first == nil || c.sent < first.sent || c.sent == first.sent && c.visit < first.visit {
+				first, from = c, i
+			}
+		}
+	}
+	if from >= 0 {
+		w.heads[from]++
+	}
+	return first
+}
+
+// take is what a shard handed over, at its moment.
+func (w *windows) take(arg uint64) {
+	e := w.e
+	h := &w.shards[arg>>32].hands[w.served&1][uint32(arg)]
+	now := e.kernel.Now()
+	user := booking.UserID(h.user)
+	switch h.kind {
+	case handGone:
+		w.gone[1][h.visit] = struct{}{}
+		for _, o := range w.opens[w.told:] {
+			if o.visit == h.visit && now < o.at { // it will not come to the catalogue
+				w.hits[e.watch.indexOf(o.at+e.half)]--
+			}
+		}
+	case handArrival:
+		m := w.client(user, h)
+		w.moved[m].touched = w.served
+		w.moved[m].alive++
+		e.begin(booking.VisitID(h.visit), user, m, now)
+	case handFetched:
+		m := w.client(user, h)
+		ref, p := w.seat(&h.cold, h.version)
+		p.client = m
+		w.moved[m].alive++
+		p.v.Phase = policy.PhaseConfigReq
+		e.move(ref, now, policy.Replied, policy.Reply{Outcome: booking.OK, Config: uint32(h.version)})
+	case handSend:
+		ref, p := w.seat(&h.cold, h.version)
+		if p.lent = !h.moves; h.moves {
+			p.client = w.client(user, h)
+			w.moved[p.client].alive++
+		}
+		if h.step == booking.StepCheck {
+			p.v.PressedAt = now
+			if rt := &e.runtimes[h.version]; rt.Gate == policy.GateCoin {
+				p.v.Epoch = rt.Coin.Epoch(p.v.User, now)
+			}
+		}
+		e.send(ref, uint32(h.version), policy.Move{Kind: policy.Send, Step: h.step, Attempt: h.attempt, Timeout: e.program.Timeout}, now)
+	}
+}
+
+// seat gives a visit that a shard handed over a place.
+func (w *windows) seat(c *cold, version uint16) (uint32, *place) {
+	e := w.e
+	ref, p := e.seat()
+	user := booking.UserID(c.user)
+	p.v = e.program.New(booking.VisitID(c.visit), user, policy.ClassOf(e.sc.Population.Classes, user), e.lucky)
+	c.into(&p.v)
+	p.stages, p.group, p.version = c.stages, c.group, version
+	e.alive++
+	w.handed++
+	return ref, p
+}
+
+// client is where a moved user's client is kept, which a hand may bring along.
+func (w *windows) client(user booking.UserID, h *hand) uint32 {
+	if m, ok := w.movedOf[user]; ok {
+		return m
+	}
+	if !h.carries {
+		w.e.fail("user %d was moved and nobody has the client", user)
+	}
+	var m uint32
+	if n := len(w.freed); n > 0 {
+		m, w.freed = w.freed[n-1], w.freed[:n-1]
+	} else {
+		m = uint32(len(w.moved))
+		w.moved = append(w.moved, movedUser{})
+	}
+	w.moved[m] = movedUser{client: h.client, user: user}
+	w.movedOf[user] = m
+	return m
+}
+
+// userOf is the client of a lent visit: all that matters of it is the config and
+// whether a newer visit has taken its place.
+func (w *windows) userOf(p *place) policy.User {
+	u := policy.User{Visit: p.v.Visit + 1, ConfigVersion: uint32(p.version), HasConfig: true}
+	if w.isGone(uint32(p.v.Visit)) {
+		u.Visit = 0
+	}
+	return u
+}
+
+// isGone reports whether a shard has sent word that a newer visit has come.
+func (w *windows) isGone(visit uint32) bool {
+	if len(w.gone[0])+len(w.gone[1]) == 0 {
+		return false
+	}
+	_, a := w.gone[1][visit]
+	_, b := w.gone[0][visit]
+	return a || b
+}
+
+// open notes a visit that will be told that booking is open, and forgets those who
+// were told.
+func (w *windows) open(visit uint32, told, now time.Duration) {
+	w.hits[w.e.watch.indexOf(told+w.e.half)]++
+	for w.told < len(w.opens) && w.opens[w.told].at < now {
+		w.told++
+	}
+	if w.told > 1024 && 2*w.told > len(w.opens) {
+		w.opens, w.told = w.opens[:copy(w.opens, w.opens[w.told:])], 0
+	}
+	w.opens = append(w.opens, opened{told, visit})
+}
+
+// giveBack returns a lent visit to its shard until a moment.
+func (w *windows) giveBack(ref uint32, p *place, at time.Duration) {
+	e := w.e
+	if at < time.Duration(w.served+2)<<w.shift {
+		e.fail("visit %d goes on at %v, which its shard may have passed", p.v.Visit, at)
+	}
+	s := w.shards[p.v.User&w.mask]
+	b := back{due: at}
+	b.from(&p.v)
+	b.stages, b.group, b.version = p.stages, p.group, p.version
+	s.backs[w.served&1] = append(s.backs[w.served&1], b)
+	e.alive--
+	w.returned++
+	p.used = false
+	e.spare = append(e.spare, ref)
+}
+
+// left notes the end of a visit that the servers' part has led.
+func (w *windows) left(p *place) {
+	switch {
+	case p.v.Bot:
+	case p.lent:
+		s := w.shards[p.v.User&w.mask]
+		s.ended[w.served&1] = append(s.ended[w.served&1], uint32(p.v.Visit))
+	default:
+		m := &w.moved[p.client]
+		if m.alive--; m.alive == 0 && !m.idle {
+			m.idle = true
+			w.idle = append(w.idle, p.client)
+		}
+	}
+}
+
+// cool offers the clients of idle users back to their shards. A shard takes one
+// back unless another visit of the user was on its way here meanwhile; both sides
+// can tell.
+func (w *windows) cool(n int64) {
+	for _, m := range w.offered {
+		u := &w.moved[m]
+		if u.touched == n {
+			continue // came back
+		}
+		delete(w.movedOf, u.user)
+		*u = movedUser{}
+		w.freed = append(w.freed, m)
+	}
+	w.offered = w.offered[:0]
+	for _, m := range w.idle {
+		u := &w.moved[m]
+		u.idle = false
+		if u.alive == 0 && (u.holds == policy.HoldNone || u.holds == policy.HoldBooked) {
+			s := w.shards[u.user&w.mask]
+			s.cooled[n&1] = append(s.cooled[n&1], cooled{uint32(u.user), u.client})
+			w.offered = append(w.offered, m)
+		}
+	}
+	w.idle = w.idle[:0]
+}
+
+// close adds up what the shards have counted.
+func (w *windows) close() {
+	e := w.e
+	for _, s := range w.shards {
+		e.crowd.add(&s.crowd)
+		e.tally.add(s.tally)
+		e.requests.sent += s.sent
+		e.requests.told += s.sent
+		for step := range s.outcomes {
+			for o, n := range s.outcomes[step] {
+				e.requests.outcomes[step][o] += n
+			}
+		}
+	}
+	// From here on visits are counted in one place again.
+	w.handed, w.returned = 0, 0
+}
+
+// hitsAt is how many copies the edge has served unasked since the look before.
+func (w *windows) hitsAt(look int) (n uint64) {
+	n = uint64(w.hits[look])
+	for _, s := range w.shards {
+		n += uint64(s.hits[look])
+	}
+	return n
+}

@@ -1,0 +1,130 @@
+package window
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// chunkBytes is the size of a chunk of events, its link aside.
+const chunkBytes = 4096
+
+// chunk holds events of one window. The link stands first, so that the garbage
+// collector looks at it alone.
+type chunk[E any] struct {
+	next   *chunk[E]
+	events []E
+}
+
+// bucket is one window's events: full chunks and a last one.
+type bucket[E any] struct {
+	first, last *chunk[E]
+}
+
+// Calendar keeps events by the number of the window in which they are due. E
+// should hold no pointers. Make one with NewCalendar; it belongs to one goroutine.
+type Calendar[E any] struct {
+	ring  []bucket[E]        // the next windows, by number modulo its length
+	far   map[int64][]far[E] // later ones, by number divided by it
+	spare *chunk[E]
+	each  int   // events in a chunk
+	now   int64 // the next window to be taken
+	n     int
+}
+
+type far[E any] struct {
+	window int64
+	event  E
+}
+
+// NewCalendar makes an empty calendar that stands at window 0 and keeps a number
+// of windows at hand, rounded up to a power of two; later ones may be put too.
+func NewCalendar[E any](windows int) *Calendar[E] {
+	n := 1
+	for n < windows {
+		n *= 2
+	}
+	var e E
+	return &Calendar[E]{ring: make([]bucket[E], n), far: map[int64][]far[E]{},
+		each: max(1, chunkBytes/max(1, int(unsafe.Sizeof(e))))}
+}
+
+// Len is how many events wait.
+func (c *Calendar[E]) Len() int { return c.n }
+
+// Put adds an event to a window, which must not have been taken.
+func (c *Calendar[E]) Put(window int64, e E) {
+	switch ahead := window - c.now; {
+	case ahead < 0:
+		panic(fmt.Sprintf("window: an event for window %d, which is past: the next is %d", window, c.now))
+	case ahead >= int64(len(c.ring)):
+		at := window / int64(len(c.ring))
+		c.far[at] = append(c.far[at], far[E]{window, e})
+	default:
+		c.put(window, e)
+	}
+	c.n++
+}
+
+func (c *Calendar[E]) put(window int64, e E) {
+	b := &c.ring[window&int64(len(c.ring)-1)]
+	l := b.last
+	if l == nil || len(l.events) == c.each {
+		l = c.spare
+		if l == nil {
+			l = &chunk[E]{events: make([]E, 0, c.each)}
+		} else {
+			c.spare, l.next = l.next, nil
+		}
+		if b.last == nil {
+			b.first = l
+		} else {
+			b.last.next = l
+		}
+		b.last = l
+	}
+	l.events = append(l.events, e)
+}
+
+// Take appends the events of a window to out, in the order in which they were put,
+// and forgets them. Windows are taken in order; those passed over must be empty.
+func (c *Calendar[E]) Take(window int64, out []E) []E {
+	for c.now <= window {
+		if c.now&int64(len(c.ring)-1) == 0 {
+			at := c.now / int64(len(c.ring))
+			for _, f := range c.far[at] {
+				c.put(f.window, f.event)
+			}
+			delete(c.far, at)
+		}
+		b := &c.ring[c.now&int64(len(c.ring)-1)]
+		if b.first != nil && c.now < window {
+			panic(fmt.Sprintf("window: window %d was passed over with events in it", c.now))
+		}
+		c.now++
+		for l := b.first; l != nil; {
+			out = append(out, l.events...)
+			c.n -= len(l.events)
+			next := l.next
+			l.events, l.next, c.spare = l.events[:0], c.spare, l
+			l = next
+		}
+		*b = bucket[E]{}
+	}
+	return out
+}
+
+// All yields every event that waits, in no stated order, and leaves it there.
+func (c *Calendar[E]) All(yield func(*E)) {
+	for i := range c.ring {
+		for l := c.ring[i].first; l != nil; l = l.next {
+			for j := range l.events {
+				yield(&l.events[j])
+			}
+		}
+	}
+	for _, fs := range c.far {
+		for i := range fs {
+			yield(&fs[i].event)
+		}
+	}
+}

@@ -1,0 +1,31 @@
+// Package window is what a simulation needs to run in windows of time instead of
+// event by event: a calendar of the windows to come, a sort of what is due in one,
+// and a crew that does the parts of a step side by side. It knows no model.
+//
+//	cal := window.NewCalendar[event](512)
+//	cal.Put(7, e)                        // due in window 7
+//	due = cal.Take(7, due[:0])           // everything due there, in the order of Put
+//	keys = window.Sort(keys, spare)      // by moment within the window
+//
+//	crew := window.NewCrew(runtime.GOMAXPROCS(0), serve, left, right)
+//	defer crew.Close()
+//	crew.Step()                          // serve, left and right, each once
+//
+// # Why
+//
+// A queue of all that is to come costs a cache miss or several an event (Jones, CACM
+// 29(4), 1986, for how queues compare). Whoever is independent until a window ends
+// needs no order before it: an event is appended to its window's bucket, and only
+// what is due in one window is sorted, in the cache. What may be done side by side
+// is the conservative rule of Chandy and Misra (IEEE TSE 5(5), 1979): a part may
+// run ahead of another by as long as nothing of that other can reach it.
+//
+// # Decisions
+//
+//   - Buckets are lists of chunks of 4 KiB, so that appending touches one line of
+//     memory and emptied chunks serve the next bucket: memory follows what waits.
+//   - The sort is a radix sort of 8-byte keys that hold moment and place; the
+//     events themselves do not move.
+//   - The crew spins for a tenth of a millisecond before it sleeps: a step lasts
+//     that long, and waking a thread costs as much.
+package window
