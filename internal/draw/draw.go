@@ -68,10 +68,13 @@ func LogNormalOf(u uint64, mean time.Duration, cv float64) time.Duration {
 		return mean
 	}
 	v := fastLog(1 + float64(cv*cv)) // sigma squared
-	z := Normal(u)
-	// |z| < 9 and the exponent is below 700 up to a cv of 1e30.
-	x := float64(mean) * fastExponential(min(float64(math.Sqrt(v)*z)-float64(v/2), 600))
-	return time.Duration(min(x, math.MaxInt64/4))
+	z := fastNormal(u)
+	// |z| < 9 and 1 + cv² < 10^308, so the exponent is below 700.
+	x := float64(mean) * fastExponential(float64(math.Sqrt(v)*z)-float64(v*0.5))
+	if !(x < math.MaxInt64/4) {
+		return math.MaxInt64 / 4
+	}
+	return time.Duration(x)
 }
 
 // Normal maps a draw to a standard normal variable.

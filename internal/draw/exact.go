@@ -62,7 +62,7 @@ func NormalQuantile(p float64) float64 {
 	q := p - 0.5
 	if math.Abs(q) <= 0.425 {
 		r := 0.180625 - float64(q*q)
-		return float64(q*horner(r, asA)) / horner(r, asB)
+		return float64(q*horner(r, &asA)) / horner(r, &asB)
 	}
 	r := p
 	if q > 0 {
@@ -71,9 +71,9 @@ func NormalQuantile(p float64) float64 {
 	r = math.Sqrt(-fastLog(r))
 	var x float64
 	if r <= 5 {
-		x = horner(r-1.6, asC) / horner(r-1.6, asD)
+		x = horner(r-1.6, &asC) / horner(r-1.6, &asD)
 	} else {
-		x = horner(r-5, asE) / horner(r-5, asF)
+		x = horner(r-5, &asE) / horner(r-5, &asF)
 	}
 	if q < 0 {
 		return -x
@@ -81,12 +81,15 @@ func NormalQuantile(p float64) float64 {
 	return x
 }
 
-func horner(x float64, c [8]float64) float64 {
-	s := c[7]
-	for i := 6; i >= 0; i-- {
-		s = float64(s*x) + c[i]
-	}
-	return s
+// horner is written out: a loop over coefficients that are passed along takes twice as long.
+func horner(x float64, c *[8]float64) float64 {
+	s := float64(c[7]*x) + c[6]
+	s = float64(s*x) + c[5]
+	s = float64(s*x) + c[4]
+	s = float64(s*x) + c[3]
+	s = float64(s*x) + c[2]
+	s = float64(s*x) + c[1]
+	return float64(s*x) + c[0]
 }
 
 // Coefficients of AS 241, lowest power first.

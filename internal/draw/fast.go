@@ -65,8 +65,53 @@ func fastExponential(x float64) float64 {
 	k := math.Floor(float64(x*((1<<fastBits)/math.Ln2)) + 0.5)
 	r := (x - float64(k*(ln2Hi/(1<<fastBits)))) - float64(k*(ln2Lo/(1<<fastBits))) // |r| <= 0.00136
 	// To r⁵/120: the next term is below 1e-20.
-	series := 1 + float64(r*(1+float64(r*(0.5+float64(r*(1.0/6+float64(r*(1.0/24+float64(r*(1.0/120))))))))))
+	r2 := float64(r * r)
+	series := (1 + r) + float64(r2*((0.5+float64(r*(1.0/6)))+float64(r2*(1.0/24+float64(r*(1.0/120))))))
 	n := int64(k)
 	scale := math.Float64frombits(uint64(n>>fastBits+1023) << 52)
 	return float64(fastPower[n&(1<<fastBits-1)]*series) * scale
+}
+
+// normalBits sets the table of fastNormal: 2^6 intervals an octave of the smaller tail.
+const normalBits = 6
+
+// fastNormals holds, for the middle of each interval of the smaller tail's size, the
+// Taylor series of the normal quantile in units of half the interval. It is built
+// from NormalQuantile and Exponential, so its bits are the same on every machine.
+var fastNormals = func() (t [52 << normalBits][6]float64) {
+	for i := range t {
+		octave, part := i>>normalBits, i&(1<<normalBits-1)
+		// Tails are odd multiples of 2^-53; those of octave k lie in [2^(k-53), 2^(k-52)).
+		width := math.Ldexp(1, octave-53)
+		middle := float64(width * (1 + (float64(part)+0.5)/(1<<normalBits)))
+		half := width / (2 << normalBits)
+		z := NormalQuantile(middle)
+		z2 := float64(z * z)
+		// Derivatives of the quantile: d = 1/density, then by the chain rule
+		// (Steinbrecher and Shaw, European Journal of Applied Mathematics 19, 2008).
+		d := float64(float64(2.50662827463100050242*Exponential(z2/2)) * half)
+		d2 := float64(d * d)
+		d3, d4 := float64(d2*d), float64(d2*d2)
+		t[i] = [6]float64{z, d, float64(z*d2) / 2, float64((1+float64(2*z2))*d3) / 6,
+			float64(float64(z*(7+float64(6*z2)))*d4) / 24,
+			float64((7+float64(46*z2)+float64(24*float64(z2*z2)))*float64(d4*d)) / 120}
+	}
+	return
+}()
+
+// fastNormal maps a draw to a standard normal variable: Normal's values to 1e-13, at
+// a third of the cost.
+func fastNormal(u uint64) float64 {
+	sign := uint64(0)
+	if u>>63 != 0 {
+		u, sign = ^u, 1<<63
+	}
+	b := math.Float64bits(float64(u>>12<<1 | 1)) // the tail in units of 2^-53, exactly
+	i := (b>>52-1023)<<normalBits | b>>(52-normalBits)&(1<<normalBits-1)
+	c := &fastNormals[i]
+	const rest = 52 - normalBits
+	x := float64(float64(int64(b&(1<<rest-1))-1<<(rest-1)) * (1.0 / (1 << (rest - 1)))) // -1..1 within the interval
+	x2 := float64(x * x)                                                                // pairs of terms, so that they need not wait for each other
+	z := (c[0] + float64(x*c[1])) + float64(x2*((c[2]+float64(x*c[3]))+float64(x2*(c[4]+float64(x*c[5])))))
+	return math.Float64frombits(math.Float64bits(z) ^ sign)
 }

@@ -86,7 +86,7 @@ func TestFastFunctionsAreTheExactOnes(t *testing.T) {
 			t.Fatalf("fastLog(%g) = %.17g, want %.17g", x, got, want)
 		}
 		y := (u - 0.5) * 1400
-		if got, want := fastExponential(y), Exponential(y); math.Abs(got-want) > 4e-16*max(1, math.Abs(y)/2)*want {
+		if got, want := fastExponential(y), Exponential(y); math.Abs(got-want) > 8e-16*max(1, math.Abs(y)/2)*want {
 			t.Fatalf("fastExponential(%g) = %.17g, want %.17g", y, got, want)
 		}
 	}
@@ -97,5 +97,28 @@ func TestFastFunctionsAreTheExactOnes(t *testing.T) {
 	}
 	if got := fastExponential(0); got != 1 {
 		t.Errorf("fastExponential(0) = %v", got)
+	}
+}
+
+func TestFastNormalIsNormal(t *testing.T) {
+	check := func(u uint64) {
+		if got, want := fastNormal(u), Normal(u); math.Abs(got-want) > 1e-13*max(1, math.Abs(want)) {
+			t.Fatalf("fastNormal(%#x) = %.17g, want %.17g", u, got, want)
+		}
+	}
+	for i := range uint64(400_000) {
+		u := Seed(5).U64(1, i, 0)
+		if i%2 == 1 {
+			u >>= i / 2 % 64
+		}
+		check(u)
+		check(^u)
+	}
+	// The edges of every octave and of its first and last interval.
+	for k := range 64 {
+		for _, d := range []uint64{0, 1, 1 << 11, 1 << 12, 1<<12 + 1} {
+			check(1<<k + d)
+			check(1<<k - 1 - d)
+		}
 	}
 }

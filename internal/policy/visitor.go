@@ -449,28 +449,42 @@ func (p *Program) lock(v *Visitor, now time.Duration, again booking.Step, r Repl
 func (p *Program) lockFor(v *Visitor, now time.Duration, again booking.Step, retryAfter time.Duration, luck Luck) Move {
 	v.Phase, v.Again = PhaseLocked, again
 	v.Locks++
+	return Move{Kind: Wait, At: p.LockEnds(v.Visit, v.Locks, now, retryAfter, luck), Marks: MarkLock}
+}
+
+// LockEnds is when a visit goes on whose button is locked for the n-th time at a
+// moment, with a server's advice of 0 for none.
+func (p *Program) LockEnds(visit booking.VisitID, n uint16, now, retryAfter time.Duration, luck Luck) time.Duration {
 	d := p.Lock
 	if p.HonoursRetryAfter {
 		d = max(d, retryAfter)
 	}
 	if p.Jitter {
-		d += luck.Between(booking.DrawJitter, uint64(v.Visit), uint32(v.Locks), 0, p.Lock/2)
+		d += luck.Between(booking.DrawJitter, uint64(visit), uint32(n), 0, p.Lock/2)
 	}
-	d += luck.Between(booking.DrawHuman, uint64(v.Visit), uint32(v.Locks), p.HumanMin, p.HumanMax)
-	return Move{Kind: Wait, At: now + d, Marks: MarkLock}
+	return now + d + luck.Between(booking.DrawHuman, uint64(visit), uint32(n), p.HumanMin, p.HumanMax)
+}
+
+// GivesUp is how a visit ends at the end of its n-th lock, which had a cause (0 = a
+// lost press); InFlight when it goes on.
+func (p *Program) GivesUp(visit booking.VisitID, n uint16, cause booking.Outcome, luck Luck) Final {
+	if luck.Uniform(booking.DrawGiveUp, uint64(visit), uint32(n)) >= p.GiveUp {
+		return InFlight
+	}
+	switch cause {
+	case 0:
+		return GaveUpAtGate
+	case booking.Wait:
+		return GaveUpWaiting
+	case booking.Timeout, booking.Failed, booking.Unmapped, booking.Unknown:
+		return GaveUpError
+	}
+	return GaveUpRefused
 }
 
 func (p *Program) unlocked(v *Visitor, user *User, config Runtime, now time.Duration, luck Luck) Move {
-	if luck.Uniform(booking.DrawGiveUp, uint64(v.Visit), uint32(v.Locks)) < p.GiveUp {
-		switch v.Cause {
-		case 0:
-			return v.end(GaveUpAtGate)
-		case booking.Wait:
-			return v.end(GaveUpWaiting)
-		case booking.Timeout, booking.Failed, booking.Unmapped, booking.Unknown:
-			return v.end(GaveUpError)
-		}
-		return v.end(GaveUpRefused)
+	if f := p.GivesUp(v.Visit, v.Locks, v.Cause, luck); f != InFlight {
+		return v.end(f)
 	}
 	switch v.Again {
 	case booking.StepStatus:

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"math"
 	"time"
 
 	"spillway/internal/booking"
@@ -33,8 +32,7 @@ func (w *windows) quiet(c *call, n int64) bool {
 		return false
 	}
 	units := e.sc.Gateway.Status
-	d := time.Duration(math.Round(units * g.unit))
-	ends := now + d
+	ends := now + g.statusTakes
 	done := ends + e.extra + e.half
 	bound := min(e.end, time.Duration(n+2)<<w.shift)
 	if done >= c.sent+e.program.Timeout || done >= bound || g.quiet.n > 0 && g.quiet.last() > ends {
@@ -71,7 +69,7 @@ func (w *windows) quiet(c *call, n int64) bool {
 	g.c.offeredUnits += units
 	g.c.workUnits += units
 	g.c.inside++
-	g.slots.use(d, ends)
+	g.slots.use(g.statusTakes, ends)
 	g.quiet.push(ends)
 	c.outcome, c.done = o, done
 	if o == booking.Open {

@@ -48,6 +48,8 @@ type gateway struct {
 	quiet     ring // ends of the services that are nobody's event, see windows.quiet
 	calm      bool // such services may be
 	limit     int  // of the in-flight limit; 0 = none
+
+	statusTakes time.Duration // service of a status call
 }
 
 // counts are the station's totals. At every moment
@@ -79,6 +81,7 @@ func (e *evening) openGateway() {
 	unit := e.constant(s.UnitTime)
 	g.all = max(1, int(math.Round(g.capacity*unit.Seconds())))
 	g.unit = float64(g.all) / g.capacity * 1e9
+	g.statusTakes = g.takes(s.Status)
 	g.slots = newSlots(g.all)
 	g.queues = make([]fifo, g.lowest)
 	if sc.On("inflight") && s.InFlight > 0 {
@@ -255,9 +258,14 @@ func (g *gateway) pop() uint32 {
 	return 0
 }
 
+// takes is how long the service of so many units takes.
+func (g *gateway) takes(units float64) time.Duration {
+	return time.Duration(math.Round(units * g.unit))
+}
+
 // begin takes the earliest slot and starts the request's own work.
 func (g *gateway) begin(i uint32, r *request, at time.Duration) {
-	d := time.Duration(math.Round(r.units * g.unit))
+	d := g.takes(r.units)
 	if cv := g.e.sc.Gateway.ServiceCV; cv > 0 {
 		key := uint64(r.user)
 		if r.exempt {
@@ -351,6 +359,7 @@ func (g *gateway) setUp(up int) {
 	share := float64(up) / float64(len(g.instances))
 	n := max(1, int(math.Round(float64(g.all)*share)))
 	g.unit = float64(n) / (g.capacity * share) * 1e9
+	g.statusTakes = g.takes(g.e.sc.Gateway.Status)
 	g.slots.resize(n, now)
 	g.advance(now)
 	g.setRung(now)

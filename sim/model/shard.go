@@ -51,6 +51,7 @@ type fetch struct {
 	user    uint32
 	version uint16
 	group   uint8
+	books   bool
 }
 
 // hand is what a shard hands to the servers' part at a moment.
@@ -85,11 +86,21 @@ type cooled struct {
 	client client
 }
 
-// page is what a shard knows of 2^16 visits in a row.
+// page is what a shard knows of 2^15 visits in a row, two bits each.
 type page struct {
-	dead    [1 << 10]uint64 // a newer visit has taken its place
-	away    [1 << 10]uint64 // with the servers
-	waiting int32           // visits under way
+	bits    [1 << 10]uint64
+	waiting int32 // visits under way
+}
+
+const (
+	pageBits        = 15
+	dead     uint64 = 1 // a newer visit has taken its place
+	away     uint64 = 2 // with the servers
+)
+
+// of is the word that holds a visit's bits, and where in it they are.
+func (p *page) of(visit uint32) (word *uint64, shift uint32) {
+	return &p.bits[visit>>5&(1<<10-1)], visit & 31 * 2
 }
 
 // shard is a part of the people: their clients, and their visits while these are
@@ -103,6 +114,9 @@ type shard struct {
 
 	arrivals [2][]arrival // of windows, by parity
 	calls    [3][]call    // status calls by the window in which they reach the servers
+	asks     *[]call      // those that reach them in the window in hand
+	asksNext *[]call      // and those of the next
+	until    time.Duration
 	hands    [2][]hand
 	backs    [2][]back // from the servers' part
 	ended    [2][]uint32
@@ -131,7 +145,7 @@ type shard struct {
 func newShard(w *windows, users int) *shard {
 	e := w.e
 	t := newTally(record.New(e.rec.Header), e.groups)
-	return &shard{w: w, crowd: newCrowd(t, e.end), clients: make([]client, users), taken: -1,
+	return &shard{w: w, crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1,
 		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{},
 		hits: make([]uint32, e.watch.indexOf(e.end)+2), lucky: e.lucky, program: e.program}
 }
@@ -149,6 +163,11 @@ func (s *shard) do(n int64) {
 		return
 	}
 	start := time.Duration(n) << s.w.shift
+	// What reaches the servers in the next window is the next window's call.
+	s.asks, s.asksNext, s.until = &s.calls[n%3], &s.calls[(n+1)%3], start+1<<s.w.shift
+	if n == s.w.count-1 {
+		s.asksNext = s.asks
+	}
 	arrivals := s.arrivals[n&1]
 	s.hands[n&1] = s.hands[n&1][:0]
 	s.due = s.cal.Take(n, s.due[:0])
@@ -160,6 +179,7 @@ func (s *shard) do(n int64) {
 	s.keys, s.other = window.Sort(s.keys, s.other)
 	s.orderTies()
 	s.late = s.late[:0]
+	s.touch(arrivals[:min(32, len(arrivals))])
 	var nextArrival, nextDue, nextLate int
 	for {
 		// Of one moment the smaller visit goes first, as the kernel has it.
@@ -192,8 +212,8 @@ func (s *shard) do(n int64) {
 			s.wake(s.due[uint32(s.keys[nextDue])], now)
 			nextDue++
 		case 2:
-			if nextArrival&31 == 0 {
-				s.touch(arrivals[nextArrival:min(nextArrival+64, len(arrivals))])
+			if nextArrival&31 == 0 && nextArrival+32 < len(arrivals) {
+				s.touch(arrivals[nextArrival+32 : min(nextArrival+64, len(arrivals))])
 			}
 			s.arrive(arrivals[nextArrival], now)
 			nextArrival++
@@ -280,21 +300,31 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 			return
 		}
 	}
-	class := policy.ClassOf(e.sc.Population.Classes, user)
-	group := uint8(max(class, 0))
+	group := c.flags >> groupShift
+	if group == groupUnknown {
+		group = uint8(max(policy.ClassOf(e.sc.Population.Classes, user), 0))
+		if group < groupUnknown {
+			c.flags = c.flags&^(groupUnknown<<groupShift) | group<<groupShift
+		}
+	}
 	s.start(group, now)
 	s.replace(c, a.visit, now)
 	u.Open(booking.VisitID(a.visit))
 	c.visit = uint32(u.Visit)
+	c.flags &^= books
+	willBook := s.program.Books(booking.VisitID(a.visit), s.lucky)
+	if willBook {
+		c.flags |= books
+	}
 	if fetches {
 		s.sends(policy.Move{Step: booking.StepConfig, Attempt: 1}, now)
 		due := now + 2*e.half
 		s.answer(booking.StepConfig, booking.OK, group, now, due)
 		s.hits[e.watch.indexOf(now+e.half)]++
-		s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint16(s.w.view.version), group})
+		s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint16(s.w.view.version), group, willBook})
 		return
 	}
-	s.opened(c, &u, a.visit, a.user, group, now)
+	s.opened(c, &u, a.visit, a.user, group, willBook, now)
 }
 
 // arrived is a config that has come to its client.
@@ -307,18 +337,18 @@ func (s *shard) arrived(f fetch) {
 	u := c.user()
 	u.ConfigAt, u.ConfigVersion, u.HasConfig = f.due, uint32(f.version), true
 	c.remember(u)
-	s.opened(c, &u, f.visit, f.user, f.group, f.due)
+	s.opened(c, &u, f.visit, f.user, f.group, f.books, f.due)
 }
 
 // opened is a program that stands open with its config.
-func (s *shard) opened(c *client, u *policy.User, visit, user uint32, group uint8, now time.Duration) {
-	v := cold{visit: visit, user: user, group: group, stages: 1 << stageVisit, version: c.version, phase: policy.PhaseNotice}
+func (s *shard) opened(c *client, u *policy.User, visit, user uint32, group uint8, books bool, now time.Duration) {
 	id := booking.VisitID(visit)
-	if f := u.Start(id, s.program.Books(id, s.lucky)); f != policy.InFlight {
+	if f := u.Start(id, books); f != policy.InFlight {
 		s.alive--
 		s.crowd.ended[group][f]++
 		return
 	}
+	v := cold{visit: visit, user: user, group: group, stages: 1 << stageVisit, version: c.version, phase: policy.PhaseNotice}
 	s.reach(&v.stages, group, stageBooks)
 	s.pageOf(visit).waiting++
 	s.schedule(&v, s.program.NoticeRead(id, now, s.lucky))
@@ -326,17 +356,16 @@ func (s *shard) opened(c *client, u *policy.User, visit, user uint32, group uint
 
 // replace notes that a newer visit takes the place of the user's last.
 func (s *shard) replace(c *client, by uint32, now time.Duration) {
-	if c.visit == 0 || c.holds != policy.HoldNone {
+	if c.visit == 0 || c.holds != policy.HoldNone || c.flags&books == 0 {
 		return
 	}
 	old := c.visit - 1
-	if int(old>>16) >= len(s.pages) || s.pages[old>>16] == nil {
+	if int(old>>pageBits) >= len(s.pages) || s.pages[old>>pageBits] == nil {
 		return // nobody of that page is under way
 	}
-	p := s.pages[old>>16]
-	word, bit := old>>6&(1<<10-1), uint64(1)<<(old&63)
-	p.dead[word] |= bit
-	if p.away[word]&bit != 0 {
+	word, shift := s.pages[old>>pageBits].of(old)
+	*word |= dead << shift
+	if *word>>shift&away != 0 {
 		if _, known := s.replaced[old]; !known {
 			s.replaced[old] = now
 			s.hand(hand{kind: handGone, at: now, key: by, cold: cold{visit: old}})
@@ -346,7 +375,7 @@ func (s *shard) replace(c *client, by uint32, now time.Duration) {
 
 // pageOf is the page of a visit, made when there is none.
 func (s *shard) pageOf(visit uint32) *page {
-	i := int(visit >> 16)
+	i := int(visit >> pageBits)
 	for len(s.pages) <= i {
 		s.pages = append(s.pages, nil)
 	}
@@ -364,7 +393,7 @@ func (s *shard) pageOf(visit uint32) *page {
 // forget takes a visit off its page, which is given up with its last one. A page
 // that still fills is kept: its next visit would need it again.
 func (s *shard) forget(visit uint32) {
-	i := int(visit >> 16)
+	i := int(visit >> pageBits)
 	p := s.pages[i]
 	if p.waiting--; p.waiting == 0 && i < len(s.pages)-1 {
 		s.spare, s.pages[i] = append(s.spare, p), nil
@@ -374,10 +403,28 @@ func (s *shard) forget(visit uint32) {
 // wake lets a visit go on.
 func (s *shard) wake(c cold, now time.Duration) {
 	s.events++
-	p := s.pages[c.visit>>16]
-	word, bit := c.visit>>6&(1<<10-1), uint64(1)<<(c.visit&63)
-	if p.dead[word]&bit != 0 {
+	word, shift := s.pages[c.visit>>pageBits].of(c.visit)
+	if *word>>shift&dead != 0 {
 		s.over(&c, policy.Superseded, now)
+		return
+	}
+	// What most visits do is done on the spot, with the policy's own parts.
+	id := booking.VisitID(c.visit)
+	if c.phase == policy.PhaseNotice || c.phase == policy.PhaseLocked && c.again == booking.StepStatus {
+		if c.phase == policy.PhaseLocked {
+			if f := s.program.GivesUp(id, c.locks, c.cause, s.lucky); f != policy.InFlight {
+				s.over(&c, f, now)
+				return
+			}
+		}
+		c.phase = policy.PhaseStatusReq
+		c.statuses++
+		if s.w.hurried || s.luckyForm(c.visit) {
+			s.handOver(&c, policy.Move{Step: booking.StepStatus, Attempt: c.statuses}, true, now)
+			return
+		}
+		*word |= away << shift
+		s.ask(&c, now)
 		return
 	}
 	var v policy.Visitor
@@ -397,24 +444,43 @@ func (s *shard) follow(c *cold, v *policy.Visitor, m policy.Move, now time.Durat
 	case policy.End:
 		s.finish(c, v, now)
 	case policy.Send:
-		e := s.w.e
 		if moves := m.Step == booking.StepCheck || s.w.hurried || s.luckyForm(c.visit); moves || m.Step != booking.StepStatus {
-			s.alive--
-			h := hand{kind: handSend, at: now, key: c.visit, cold: *c, step: m.Step, attempt: m.Attempt, moves: moves}
-			if moves {
-				s.move(&s.clients[c.user>>s.w.bits], &h)
-				s.forget(c.visit)
-			} else {
-				s.setAway(c.visit)
-			}
-			s.hand(h)
+			s.handOver(c, m, moves, now)
 			return
 		}
-		s.setAway(c.visit)
-		s.sends(m, now)
-		reaches := min(int64((now+e.half)>>s.w.shift), s.w.count-1) % 3
-		s.calls[reaches] = append(s.calls[reaches], call{cold: *c, sent: now})
+		word, shift := s.pages[c.visit>>pageBits].of(c.visit)
+		*word |= away << shift
+		s.ask(c, now)
 	}
+}
+
+// handOver gives a visit that sends a request to the servers' part, with its user
+// or without.
+func (s *shard) handOver(c *cold, m policy.Move, moves bool, now time.Duration) {
+	s.alive--
+	h := hand{kind: handSend, at: now, key: c.visit, cold: *c, step: m.Step, attempt: m.Attempt, moves: moves}
+	if moves {
+		s.move(&s.clients[c.user>>s.w.bits], &h)
+		s.forget(c.visit)
+	} else {
+		word, shift := s.pages[c.visit>>pageBits].of(c.visit)
+		*word |= away << shift
+	}
+	s.hand(h)
+}
+
+// ask sends a status call.
+func (s *shard) ask(c *cold, now time.Duration) {
+	e := s.w.e
+	s.tally.count(countRequests, now)
+	if c.statuses == 1 {
+		s.tally.count(countFirstTries, now)
+	}
+	calls := s.asks
+	if now+e.half >= s.until {
+		calls = s.asksNext
+	}
+	*calls = append(*calls, call{cold: *c, sent: now})
 }
 
 // luckyForm reports whether the visit's form takes so short that its shard could
@@ -423,13 +489,10 @@ func (s *shard) luckyForm(visit uint32) bool {
 	return s.w.formFrom == math.MaxUint64 || s.w.e.luck.U64(booking.DrawForm, uint64(visit), 0) < s.w.formFrom
 }
 
-func (s *shard) setAway(visit uint32) {
-	s.pages[visit>>16].away[visit>>6&(1<<10-1)] |= 1 << (visit & 63)
-}
-
 // home notes that a visit is back from the servers.
 func (s *shard) home(visit uint32) {
-	s.pages[visit>>16].away[visit>>6&(1<<10-1)] &^= 1 << (visit & 63)
+	word, shift := s.pages[visit>>pageBits].of(visit)
+	*word &^= away << shift
 	if len(s.replaced) > 0 {
 		delete(s.replaced, visit)
 	}
@@ -466,6 +529,12 @@ func (s *shard) answer(step booking.Step, o booking.Outcome, group uint8, sent, 
 
 // over ends a visit that has no more to say.
 func (s *shard) over(c *cold, f policy.Final, now time.Duration) {
+	if c.presses == 0 && (f == policy.Superseded || f == policy.SawClosed || f == policy.InFlight) {
+		s.alive--
+		s.crowd.ended[c.group][f]++
+		s.forget(c.visit)
+		return
+	}
 	var v policy.Visitor
 	c.into(&v)
 	v.Final = f
@@ -517,11 +586,25 @@ func (s *shard) collect(n int64) {
 func (s *shard) reply(c *call) {
 	e := s.w.e
 	s.answer(booking.StepStatus, c.outcome, c.group, c.sent, c.done)
+	word, shift := s.pages[c.visit>>pageBits].of(c.visit)
+	*word &^= away << shift
 	replaced := never
-	if s.pages[c.visit>>16].dead[c.visit>>6&(1<<10-1)]&(1<<(c.visit&63)) != 0 {
+	if *word>>shift&dead != 0 {
 		replaced = s.replaced[c.visit]
+		delete(s.replaced, c.visit)
 	}
-	s.home(c.visit)
+	// What most are told is done on the spot, with the policy's own parts.
+	switch {
+	case replaced < c.done:
+	case c.outcome == booking.Wait:
+		c.phase, c.again, c.cause = policy.PhaseLocked, booking.StepStatus, booking.Wait
+		c.locks++
+		s.schedule(&c.cold, s.program.LockEnds(booking.VisitID(c.visit), c.locks, c.done, 0, s.lucky))
+		return
+	case c.outcome == booking.Closed:
+		s.over(&c.cold, policy.SawClosed, c.done)
+		return
+	}
 	var v policy.Visitor
 	c.into(&v)
 	told := func(now time.Duration, r policy.Reply) policy.Move {

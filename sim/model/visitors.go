@@ -32,6 +32,11 @@ const (
 	hasConfig uint8 = 1 << iota
 	known           // what it held before the run has been looked up
 	moved           // the servers' part has it, see windows
+	books           // its last visit tries to book, if a shard leads it
+
+	// The group, looked up once, in the bits above; unknown when it does not fit.
+	groupShift         = 4
+	groupUnknown uint8 = 0xf
 )
 
 // placesMade is how many places are made at once, so that growing copies nothing.
@@ -136,7 +141,7 @@ func (c *client) recall(sc *scenarios.Scaled, user booking.UserID) {
 	if c.flags&known != 0 {
 		return
 	}
-	c.flags |= known
+	c.flags |= known | groupUnknown<<groupShift
 	if at, ok := sc.ConfigCopy(user); ok {
 		c.flags |= hasConfig
 		c.configAt, c.version = at, uint16(sc.RuntimeAt(at).Version)

@@ -49,21 +49,22 @@ type windows struct {
 	formFrom uint64 // a form whose draw is below this takes less than ahead
 
 	// The servers' part.
-	served   int64 // the window in hand
-	heads    []int
-	moved    []movedUser
-	movedOf  map[booking.UserID]uint32
-	freed    []uint32
-	idle     []uint32 // moved users whose last visit ended in this window
-	offered  []uint32 // moved users whose client was offered back in the last one
-	gone     [2]map[uint32]struct{}
-	goneAt   time.Duration // when the older of gone is forgotten
-	handed   uint64        // visits taken over
-	returned uint64        // visits given back
-	hits     []uint32      // catalogue copies that the edge served unasked, by look
-	opens    []opened      // visits that will be told that booking is open, from told on
-	told     int
-	onHand   func(uint64)
+	nquiet, nlent int
+	served        int64    // the window in hand
+	heads         [][]call // of the window in hand, those not yet taken, by shard
+	moved         []movedUser
+	movedOf       map[booking.UserID]uint32
+	freed         []uint32
+	idle          []uint32 // moved users whose last visit ended in this window
+	offered       []uint32 // moved users whose client was offered back in the last one
+	gone          [2]map[uint32]struct{}
+	goneAt        time.Duration // when the older of gone is forgotten
+	handed        uint64        // visits taken over
+	returned      uint64        // visits given back
+	hits          []uint32      // catalogue copies that the edge served unasked, by look
+	opens         []opened      // visits that will be told that booking is open, from told on
+	told          int
+	onHand        func(uint64)
 }
 
 // edgeView is what the shards know of the config's copy at the edge. As long as a
@@ -94,7 +95,7 @@ type opened struct {
 // Widths of a window: as wide as reactions allow, so that steps are few, but with no
 // more arrivals than fit the cache.
 const (
-	shiftMin, shiftMax = 12, 30
+	shiftMin, shiftMax = 12, 28
 	arrivalsPerWindow  = 50_000
 	ring128s           = 512 // windows kept at hand; more are kept too, at some cost
 	shardBits          = 2
@@ -128,7 +129,7 @@ func (e *evening) openWindows() {
 	for i := range 1 << w.bits {
 		w.shards = append(w.shards, newShard(w, int((users+w.mask-booking.UserID(i))>>w.bits)))
 	}
-	w.heads = make([]int, len(w.shards))
+	w.heads = make([][]call, len(w.shards))
 	w.gone = [2]map[uint32]struct{}{{}, {}}
 	w.hits = make([]uint32, e.watch.indexOf(e.end)+2)
 	w.onHand = w.take
@@ -241,8 +242,10 @@ func (w *windows) serve(n int64) {
 			k.AtKey(h.at, people, uint64(h.key), w.onHand, uint64(i)<<32|uint64(j))
 		}
 	}
-	clear(w.heads)
-	c := w.nextCall(n)
+	for i, s := range w.shards {
+		w.heads[i] = s.calls[n%3]
+	}
+	c := w.nextCall()
 	due, ok := k.Next()
 	order := k.Order()
 	for e.err == nil && k.Err() == nil {
@@ -257,12 +260,14 @@ func (w *windows) serve(n int64) {
 		if c == nil {
 			break
 		}
+		w.nquiet++
 		if !w.quiet(c, n) {
+			w.nlent++
 			w.lend(c)
 			due, ok = k.Next()
 			order = k.Order()
 		}
-		c = w.nextCall(n)
+		c = w.nextCall()
 	}
 	w.cool(n)
 	if w.goneAt <= end {
@@ -274,20 +279,20 @@ func (w *windows) serve(n int64) {
 	}
 }
 
-// nextCall is the next call of a window, in the order of sending, then of visits.
-func (w *windows) nextCall(n int64) *call {
+// nextCall takes the next call of the window, in the order of sending, then of visits.
+func (w *windows) nextCall() *call {
 	var first *call
-	from := -1
-	for i, s := range w.shards {
-		calls := s.calls[n%3]
-		if w.heads[i] < len(calls) {
-			if c := &calls[w.heads[i]]; first == nil || c.sent < first.sent || c.sent == first.sent && c.visit < first.visit {
-				first, from = c, i
-			}
+	from := 0
+	for i := range w.heads {
+		if len(w.heads[i]) == 0 {
+			continue
+		}
+		if c := &w.heads[i][0]; first == nil || c.sent < first.sent || c.sent == first.sent && c.visit < first.visit {
+			first, from = c, i
 		}
 	}
-	if from >= 0 {
-		w.heads[from]++
+	if first != nil {
+		w.heads[from] = w.heads[from][1:]
 	}
 	return first
 }

@@ -26,6 +26,8 @@ type Calendar[E any] struct {
 	ring  []bucket[E]        // the next windows, by number modulo its length
 	far   map[int64][]far[E] // later ones, by number divided by it
 	spare *chunk[E]
+	slab  []E   // not yet made chunks
+	made  int   // slabs
 	each  int   // events in a chunk
 	now   int64 // the next window to be taken
 	n     int
@@ -71,7 +73,7 @@ func (c *Calendar[E]) put(window int64, e E) {
 	if l == nil || len(l.events) == c.each {
 		l = c.spare
 		if l == nil {
-			l = &chunk[E]{events: make([]E, 0, c.each)}
+			l = c.fresh()
 		} else {
 			c.spare, l.next = l.next, nil
 		}
@@ -84,6 +86,21 @@ func (c *Calendar[E]) put(window int64, e E) {
 	}
 	l.events = append(l.events, e)
 }
+
+// fresh makes a chunk, a slab of them at a time: the first few one by one, for a
+// small run needs no more.
+func (c *Calendar[E]) fresh() *chunk[E] {
+	if len(c.slab) < c.each {
+		c.made++
+		c.slab = Make[E](c.each * min(1<<c.made, slabChunks))
+	}
+	l := &chunk[E]{events: c.slab[:0:c.each]}
+	c.slab = c.slab[c.each:]
+	return l
+}
+
+// slabChunks is how many chunks a slab has at the most: 4 MiB.
+const slabChunks = 1024
 
 // Take appends the events of a window to out, in the order in which they were put,
 // and forgets them. Windows are taken in order; those passed over must be empty.
