@@ -42,6 +42,7 @@ type windows struct {
 	stream  *scenarios.Stream
 	drawn   booking.VisitID // the next visit
 	drawnAt time.Duration   // and when it comes; never = nobody is left
+	filled  int             // arrivals of the window drawn last
 
 	// Shared with the shards, changed between steps only.
 	view     edgeView
@@ -99,6 +100,8 @@ const (
 	arrivalsPerWindow  = 50_000
 	ring128s           = 512 // windows kept at hand; more are kept too, at some cost
 	shardBits          = 2
+	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
+	worthSharding      = 10_000_000 // visits in a run
 )
 
 // reaction is the shortest time between an answer that locks the button and what
@@ -120,7 +123,9 @@ func (e *evening) openWindows() {
 	w.hurried = reaction(p) < w.ahead
 	w.formFrom = formBelow(p, w.ahead+time.Millisecond)
 	w.count = int64((e.end + 1<<w.shift - 1) >> w.shift)
-	w.bits = shardBits
+	if e.sc.Prediction.Visits > worthSharding {
+		w.bits = shardBits
+	}
 	if e.opt.shardBits > 0 {
 		w.bits = uint(e.opt.shardBits - 1)
 	}
@@ -166,7 +171,11 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 	defer w.crew.Close()
 	w.fill(0)
 	for ; w.step <= w.count && e.err == nil && e.kernel.Err() == nil; w.step++ {
-		w.crew.Step()
+		if w.filled < worthCalling {
+			w.crew.Alone()
+		} else {
+			w.crew.Step()
+		}
 		w.look()
 		e.progress()
 		if ctx.Err() != nil && w.step < w.count {
@@ -214,6 +223,8 @@ func (w *windows) fill(n int64) {
 	for _, s := range w.shards {
 		s.arrivals[n&1] = s.arrivals[n&1][:0]
 	}
+	first := w.drawn
+	defer func() { w.filled = int(w.drawn - first) }()
 	for w.drawnAt < end {
 		if w.drawn >= maxVisits {
 			w.e.fail("visit %d: more than the tables can name", w.drawn)

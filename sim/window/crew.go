@@ -39,6 +39,14 @@ func NewCrew(members int, tasks ...func()) *Crew {
 	return c
 }
 
+// Alone does every task once, in order, without the others: for a step so short
+// that to call them would take longer.
+func (c *Crew) Alone() {
+	for _, t := range c.tasks {
+		t()
+	}
+}
+
 // Step does every task once. What one step wrote, every task of the next one sees.
 func (c *Crew) Step() {
 	c.left.Store(int64(len(c.tasks)))
