@@ -162,11 +162,12 @@ func formBelow(p *policy.Program, d time.Duration) uint64 {
 // run plays the evening in windows and reports whether it was cut short.
 func (w *windows) run(ctx context.Context) (partial bool) {
 	e := w.e
-	tasks := []func(){func() { w.serve(w.step - 1) }}
+	// The servers and the arrivals are less than half of the work; the second member's
+	// last shards are what the first one helps with.
+	tasks := []func(){func() { w.serve(w.step - 1) }, func() { w.fill(w.step + 1) }}
 	for _, s := range w.shards {
 		tasks = append(tasks, func() { s.do(w.step) })
 	}
-	tasks = append(tasks, func() { w.fill(w.step + 1) })
 	w.crew = window.NewCrew(runtime.GOMAXPROCS(0), tasks...)
 	defer w.crew.Close()
 	w.fill(0)

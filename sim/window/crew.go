@@ -13,10 +13,10 @@ const spins = 100_000
 // Crew does the tasks of a step side by side, each once, and waits for all of them
 // before the next step. Make one with NewCrew and Close it.
 type Crew struct {
-	tasks []func()
-	next  atomic.Int64 // the next task to be taken
-	left  atomic.Int64 // tasks of the step not yet done
-	step  atomic.Uint64
+	tasks []task
+	homes [][]int // by member: the tasks in the order in which it looks at them
+	left  atomic.Int64
+	step  atomic.Uint64 // of the tasks that may be taken
 	over  atomic.Bool
 
 	mu       sync.Mutex
@@ -25,16 +25,39 @@ type Crew struct {
 	members  sync.WaitGroup
 }
 
-// NewCrew makes a crew of so many members, the caller of Step being one of them: of
-// one, it does the tasks itself, in order. Tasks are begun in the order given, so
-// the longest should come first.
+// task is done by whoever takes it first: every member begins with its own, whose
+// data are in its core's cache, and then helps the others.
+type task struct {
+	f    func()
+	done atomic.Uint64 // the last step in which somebody took it
+	_    [48]byte      // a line of its own
+}
+
+// NewCrew makes a crew of so many members, the caller of Step being the first of
+// them: of one, it does the tasks itself, in order. The tasks are shared out in the
+// order given, the first half to the first of two members and so on; each member
+// begins with its own first, the others' are taken from the last one backwards.
 func NewCrew(members int, tasks ...func()) *Crew {
-	c := &Crew{tasks: tasks}
-	c.next.Store(int64(len(tasks)))
+	members = max(1, min(members, len(tasks)))
+	c := &Crew{tasks: make([]task, len(tasks)), homes: make([][]int, members)}
+	for i, f := range tasks {
+		c.tasks[i].f = f
+	}
+	for m := range c.homes {
+		from, to := len(tasks)*m/members, len(tasks)*(m+1)/members
+		for i := from; i < to; i++ {
+			c.homes[m] = append(c.homes[m], i)
+		}
+		for i := len(tasks) - 1; i >= 0; i-- {
+			if i < from || i >= to {
+				c.homes[m] = append(c.homes[m], i)
+			}
+		}
+	}
 	c.wake.L = &c.mu
-	for range min(members, len(tasks)) - 1 {
+	for m := range members - 1 {
 		c.members.Add(1)
-		go c.member()
+		go c.member(m + 1)
 	}
 	return c
 }
@@ -42,22 +65,21 @@ func NewCrew(members int, tasks ...func()) *Crew {
 // Alone does every task once, in order, without the others: for a step so short
 // that to call them would take longer.
 func (c *Crew) Alone() {
-	for _, t := range c.tasks {
-		t()
+	for i := range c.tasks {
+		c.tasks[i].f()
 	}
 }
 
 // Step does every task once. What one step wrote, every task of the next one sees.
 func (c *Crew) Step() {
 	c.left.Store(int64(len(c.tasks)))
-	c.next.Store(0)
-	c.step.Add(1)
+	step := c.step.Add(1)
 	c.mu.Lock()
 	if c.sleeping > 0 {
 		c.wake.Broadcast()
 	}
 	c.mu.Unlock()
-	c.work()
+	c.work(0, step)
 	for n := 0; c.left.Load() > 0; n++ {
 		if n > spins {
 			runtime.Gosched() // the other thread may have lost its core
@@ -75,18 +97,20 @@ func (c *Crew) Close() {
 	c.members.Wait()
 }
 
-func (c *Crew) work() {
-	for {
-		i := c.next.Add(1) - 1
-		if i >= int64(len(c.tasks)) {
-			return
+// work takes whatever tasks of a step nobody has taken. A member that comes late
+// finds them all taken, and never one of a later step: that one begins when all of
+// this are done, with another number.
+func (c *Crew) work(member int, step uint64) {
+	for _, i := range c.homes[member] {
+		t := &c.tasks[i]
+		if t.done.Load() < step && t.done.CompareAndSwap(step-1, step) {
+			t.f()
+			c.left.Add(-1)
 		}
-		c.tasks[i]()
-		c.left.Add(-1)
 	}
 }
 
-func (c *Crew) member() {
+func (c *Crew) member(m int) {
 	defer c.members.Done()
 	var seen uint64
 	for !c.over.Load() {
@@ -105,6 +129,6 @@ func (c *Crew) member() {
 			continue
 		}
 		seen = now
-		c.work()
+		c.work(m, now)
 	}
 }
