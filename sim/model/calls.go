@@ -1,6 +1,7 @@
 package model
 
 import (
+	"math"
 	"time"
 
 	"spillway/internal/booking"
@@ -11,7 +12,7 @@ import (
 type call struct {
 	cold
 	sent    time.Duration
-	done    time.Duration   // when the visitor hears the answer
+	took    uint32          // until the visitor hears the answer, ns
 	outcome booking.Outcome // 0 = the visit was lent, no answer yet
 }
 
@@ -35,7 +36,7 @@ func (w *windows) quiet(c *call, n int64) bool {
 	ends := now + g.statusTakes
 	done := ends + e.extra + e.half
 	bound := min(e.end, time.Duration(n+2)<<w.shift)
-	if done >= c.sent+e.program.Timeout || done >= bound || g.quiet.n > 0 && g.quiet.last() > ends {
+	if done >= c.sent+e.program.Timeout || done >= bound || done-c.sent > math.MaxUint32 || g.quiet.n > 0 && g.quiet.last() > ends {
 		return false
 	}
 	turn, instance := g.after(g.turn)
@@ -71,7 +72,7 @@ func (w *windows) quiet(c *call, n int64) bool {
 	g.c.inside++
 	g.slots.use(g.statusTakes, ends)
 	g.quiet.push(ends)
-	c.outcome, c.done = o, done
+	c.outcome, c.took = o, uint32(done-c.sent)
 	if o == booking.Open {
 		w.open(c.visit, done, now)
 	}
@@ -97,7 +98,7 @@ func (w *windows) catalogueAtHand(told, bound time.Duration) bool {
 // lend makes a call that cannot be answered at once an ordinary request.
 func (w *windows) lend(c *call) {
 	e := w.e
-	ref, p := w.seat(&c.cold, c.version)
+	ref, p := w.seat(&c.cold)
 	p.lent = true
 	e.post(ref, uint32(c.version), policy.Move{Kind: policy.Send, Step: booking.StepStatus, Attempt: c.statuses, Timeout: e.program.Timeout}, c.sent)
 }

@@ -168,7 +168,7 @@ func newEvening(sc *scenarios.Scaled, opt Options) (*evening, error) {
 	e.onArrive, e.onLeave, e.onWork = e.arriveAtServer, e.leave, e.work
 	e.schedule()
 	e.openWatch()
-	if opt.Plain {
+	if opt.Plain || len(e.runtimes) > versionsMax {
 		e.clients = make([]client, int(sc.Population.Users))
 	} else {
 		e.openWindows()

@@ -11,34 +11,79 @@ import (
 	"spillway/sim/window"
 )
 
-// cold is a visit between two contacts with the servers that has sent no submit yet:
-// 32 bytes, for millions of them wait.
+// cold is a visit between two contacts with the servers: 32 bytes, for millions of
+// them wait.
 type cold struct {
-	at       uint32 // when it goes on, within its window, ns
-	visit    uint32
 	first    time.Duration // of the first press
+	at       uint32        // when it goes on, within its window, ns
+	visit    uint32
 	user     uint32
 	presses  uint16
 	locks    uint16
 	statuses uint16
-	version  uint16 // of the config that its client holds
-	phase    policy.Phase
-	again    booking.Step
-	cause    booking.Outcome
+	submits  uint16
+	state    uint8 // phase, and from the fourth bit on what is done again
+	reached  uint8 // cause of the lock, form and passed
 	group    uint8
-	stages   uint8
+	version  uint8 // of the config that its client holds
 }
 
+const (
+	formReached   uint8 = 1 << 6
+	passedReached uint8 = 1 << 7
+	causeMask     uint8 = 1<<6 - 1
+	versionsMax         = 1 << 8 // configs of a scenario that the window engine can tell apart
+)
+
+func (c *cold) phase() policy.Phase    { return policy.Phase(c.state & 0xf) }
+func (c *cold) again() booking.Step    { return booking.Step(c.state >> 4) }
+func (c *cold) cause() booking.Outcome { return booking.Outcome(c.reached & causeMask) }
+
+func (c *cold) lock(again booking.Step, cause booking.Outcome) {
+	c.state = uint8(policy.PhaseLocked) | uint8(again)<<4
+	c.reached = c.reached&^causeMask | uint8(cause)
+	c.locks++
+}
+
+// from packs a visitor who holds no ticket and whose item is its first choice.
 func (c *cold) from(v *policy.Visitor) {
 	c.visit, c.user, c.first = uint32(v.Visit), uint32(v.User), v.FirstPress
-	c.presses, c.locks, c.statuses = v.Presses, v.Locks, v.Statuses
-	c.phase, c.again, c.cause = v.Phase, v.Again, v.Cause
+	c.presses, c.locks, c.statuses, c.submits = v.Presses, v.Locks, v.Statuses, v.Submits
+	c.state = uint8(v.Phase) | uint8(v.Again)<<4
+	c.reached = c.reached&^causeMask | uint8(v.Cause)
 }
 
 func (c *cold) into(v *policy.Visitor) {
 	v.Visit, v.User, v.FirstPress = booking.VisitID(c.visit), booking.UserID(c.user), c.first
-	v.Presses, v.Locks, v.Statuses = c.presses, c.locks, c.statuses
-	v.Phase, v.Again, v.Cause = c.phase, c.again, c.cause
+	v.Presses, v.Locks, v.Statuses, v.Submits = c.presses, c.locks, c.statuses, c.submits
+	v.Phase, v.Again, v.Cause = c.phase(), c.again(), c.cause()
+}
+
+// stages are the stages of the funnel that the visit has reached.
+func (c *cold) stages() uint8 {
+	s := uint8(1<<stageVisit | 1<<stageBooks)
+	if c.reached&formReached != 0 {
+		s |= 1 << stageForm
+	}
+	if c.presses > 0 {
+		s |= 1 << stagePressed
+	}
+	if c.reached&passedReached != 0 {
+		s |= 1 << stagePassed
+	}
+	if c.submits > 0 {
+		s |= 1 << stageSubmitted
+	}
+	return s
+}
+
+func (c *cold) reach(stages uint8) {
+	if stages&(1<<stageForm) != 0 {
+		c.reached |= formReached
+	}
+	if stages&(1<<stagePassed) != 0 {
+		c.reached |= passedReached
+	}
 }
 
 // arrival is a visit that begins, at a moment within its window.
@@ -49,7 +94,7 @@ type fetch struct {
 	due     time.Duration
 	visit   uint32
 	user    uint32
-	version uint16
+	version uint8
 	group   uint8
 	books   bool
 }
@@ -321,7 +366,7 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 		due := now + 2*e.half
 		s.answer(booking.StepConfig, booking.OK, group, now, due)
 		s.hits[e.watch.indexOf(now+e.half)]++
-		s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint16(s.w.view.version), group, willBook})
+		s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint8(s.w.view.version), group, willBook})
 		return
 	}
 	s.opened(c, &u, a.visit, a.user, group, willBook, now)
@@ -348,8 +393,8 @@ func (s *shard) opened(c *client, u *policy.User, visit, user uint32, group uint
 		s.crowd.ended[group][f]++
 		return
 	}
-	v := cold{visit: visit, user: user, group: group, stages: 1 << stageVisit, version: c.version, phase: policy.PhaseNotice}
-	s.reach(&v.stages, group, stageBooks)
+	v := cold{visit: visit, user: user, group: group, version: uint8(c.version), state: uint8(policy.PhaseNotice)}
+	s.crowd.reached[group][stageBooks]++
 	s.pageOf(visit).waiting++
 	s.schedule(&v, s.program.NoticeRead(id, now, s.lucky))
 }
@@ -410,14 +455,14 @@ func (s *shard) wake(c cold, now time.Duration) {
 	}
 	// What most visits do is done on the spot, with the policy's own parts.
 	id := booking.VisitID(c.visit)
-	if c.phase == policy.PhaseNotice || c.phase == policy.PhaseLocked && c.again == booking.StepStatus {
-		if c.phase == policy.PhaseLocked {
-			if f := s.program.GivesUp(id, c.locks, c.cause, s.lucky); f != policy.InFlight {
+	if phase := c.phase(); phase == policy.PhaseNotice || phase == policy.PhaseLocked && c.again() == booking.StepStatus {
+		if phase == policy.PhaseLocked {
+			if f := s.program.GivesUp(id, c.locks, c.cause(), s.lucky); f != policy.InFlight {
 				s.over(&c, f, now)
 				return
 			}
 		}
-		c.phase = policy.PhaseStatusReq
+		c.state = uint8(policy.PhaseStatusReq)
 		c.statuses++
 		if s.w.hurried || s.luckyForm(c.visit) {
 			s.handOver(&c, policy.Move{Step: booking.StepStatus, Attempt: c.statuses}, true, now)
@@ -436,7 +481,11 @@ func (s *shard) wake(c cold, now time.Duration) {
 
 // follow does what the policy decided for a visit.
 func (s *shard) follow(c *cold, v *policy.Visitor, m policy.Move, now time.Duration) {
-	s.mark(&c.stages, c.group, v.Phase, now, m.Marks)
+	if m.Marks != 0 {
+		stages := c.stages()
+		s.mark(&stages, c.group, v.Phase, now, m.Marks)
+		c.reach(stages)
+	}
 	c.from(v)
 	switch m.Kind {
 	case policy.Wait:
@@ -511,7 +560,7 @@ func (s *shard) move(c *client, h *hand) {
 		}
 		s.alive--
 		s.hand(hand{kind: handFetched, at: f.due, key: f.visit, carries: true, client: h.client,
-			cold: cold{visit: f.visit, user: f.user, group: f.group, stages: 1 << stageVisit, version: f.version}})
+			cold: cold{visit: f.visit, user: f.user, group: f.group, version: f.version}})
 		s.fetches = append(s.fetches[:i], s.fetches[i+1:]...)
 		i--
 	}
@@ -542,7 +591,8 @@ func (s *shard) over(c *cold, f policy.Final, now time.Duration) {
 }
 
 func (s *shard) finish(c *cold, v *policy.Visitor, now time.Duration) {
-	s.crowd.end(v, &c.stages, c.group, now)
+	stages := c.stages()
+	s.crowd.end(v, &stages, c.group, now)
 	s.forget(c.visit)
 }
 
@@ -585,7 +635,8 @@ func (s *shard) collect(n int64) {
 // reply is the answer to a call.
 func (s *shard) reply(c *call) {
 	e := s.w.e
-	s.answer(booking.StepStatus, c.outcome, c.group, c.sent, c.done)
+	done := c.sent + time.Duration(c.took)
+	s.answer(booking.StepStatus, c.outcome, c.group, c.sent, done)
 	word, shift := s.pages[c.visit>>pageBits].of(c.visit)
 	*word &^= away << shift
 	replaced := never
@@ -595,14 +646,13 @@ func (s *shard) reply(c *call) {
 	}
 	// What most are told is done on the spot, with the policy's own parts.
 	switch {
-	case replaced < c.done:
+	case replaced < done:
 	case c.outcome == booking.Wait:
-		c.phase, c.again, c.cause = policy.PhaseLocked, booking.StepStatus, booking.Wait
-		c.locks++
-		s.schedule(&c.cold, s.program.LockEnds(booking.VisitID(c.visit), c.locks, c.done, 0, s.lucky))
+		c.lock(booking.StepStatus, booking.Wait)
+		s.schedule(&c.cold, s.program.LockEnds(booking.VisitID(c.visit), c.locks, done, 0, s.lucky))
 		return
 	case c.outcome == booking.Closed:
-		s.over(&c.cold, policy.SawClosed, c.done)
+		s.over(&c.cold, policy.SawClosed, done)
 		return
 	}
 	var v policy.Visitor
@@ -614,16 +664,18 @@ func (s *shard) reply(c *call) {
 		}
 		return s.program.Next(&v, &u, e.runtimes[c.version], now, policy.Replied, r, s.lucky)
 	}
-	m := told(c.done, policy.Reply{Outcome: c.outcome, NoRetry: c.outcome == booking.Closed})
+	m := told(done, policy.Reply{Outcome: c.outcome, NoRetry: c.outcome == booking.Closed})
 	if m.Kind != policy.Send {
-		s.follow(&c.cold, &v, m, c.done)
+		s.follow(&c.cold, &v, m, done)
 		return
 	}
 	// Booking is open, and the catalogue is at hand.
-	s.mark(&c.stages, c.group, v.Phase, c.done, m.Marks)
-	s.sends(m, c.done)
-	now := c.done + 2*e.half
-	s.answer(booking.StepCatalogue, booking.OK, c.group, c.done, now)
+	stages := c.stages()
+	s.mark(&stages, c.group, v.Phase, done, m.Marks)
+	c.reach(stages)
+	s.sends(m, done)
+	now := done + 2*e.half
+	s.answer(booking.StepCatalogue, booking.OK, c.group, done, now)
 	m = told(now, policy.Reply{Outcome: booking.OK})
 	s.follow(&c.cold, &v, m, now)
 }

@@ -49,7 +49,7 @@ type place struct {
 	group   uint8
 	used    bool
 	lent    bool   // by a shard, which keeps its user's client; see windows
-	version uint16 // of the config that the client of a lent one holds
+	version uint8  // of the config that the client of a lent one holds
 	client  uint32 // in the window engine, where the client of any other is kept
 }
 

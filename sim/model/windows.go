@@ -330,13 +330,13 @@ func (w *windows) take(arg uint64) {
 		e.begin(booking.VisitID(h.visit), user, m, now)
 	case handFetched:
 		m := w.client(user, h)
-		ref, p := w.seat(&h.cold, h.version)
-		p.client = m
+		ref, p := w.seat(&h.cold)
+		p.client, p.stages = m, 1<<stageVisit
 		w.moved[m].alive++
 		p.v.Phase = policy.PhaseConfigReq
 		e.move(ref, now, policy.Replied, policy.Reply{Outcome: booking.OK, Config: uint32(h.version)})
 	case handSend:
-		ref, p := w.seat(&h.cold, h.version)
+		ref, p := w.seat(&h.cold)
 		if p.lent = !h.moves; h.moves {
 			p.client = w.client(user, h)
 			w.moved[p.client].alive++
@@ -352,13 +352,13 @@ func (w *windows) take(arg uint64) {
 }
 
 // seat gives a visit that a shard handed over a place.
-func (w *windows) seat(c *cold, version uint16) (uint32, *place) {
+func (w *windows) seat(c *cold) (uint32, *place) {
 	e := w.e
 	ref, p := e.seat()
 	user := booking.UserID(c.user)
 	p.v = e.program.New(booking.VisitID(c.visit), user, policy.ClassOf(e.sc.Population.Classes, user), e.lucky)
 	c.into(&p.v)
-	p.stages, p.group, p.version = c.stages, c.group, version
+	p.stages, p.group, p.version = c.stages(), c.group, c.version
 	e.alive++
 	w.handed++
 	return ref, p
@@ -426,7 +426,8 @@ func (w *windows) giveBack(ref uint32, p *place, at time.Duration) {
 	s := w.shards[p.v.User&w.mask]
 	b := back{due: at}
 	b.from(&p.v)
-	b.stages, b.group, b.version = p.stages, p.group, p.version
+	b.reach(p.stages)
+	b.group, b.version = p.group, p.version
 	s.backs[w.served&1] = append(s.backs[w.served&1], b)
 	e.alive--
 	w.returned++

@@ -128,6 +128,9 @@ func (c *Crew) member(m int) {
 			c.mu.Unlock()
 			continue
 		}
+		if c.over.Load() {
+			return // the last step is none: see Close
+		}
 		seen = now
 		c.work(m, now)
 	}
