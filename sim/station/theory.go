@@ -44,18 +44,18 @@ type formula struct{ name, book string }
 var (
 	erlangBFormula = formula{"Erlang B", "Kleinrock, Queueing Systems 1 (1975), §3.7; any service law: Gross et al., Fundamentals of Queueing Theory, 4th ed. (2008), §5.2.2"}
 	takacsFormula  = formula{"GI/M/c/c", "Takács, Introduction to the Theory of Queues (1962), ch. 4"}
-	erlangCFormula = formula{"Erlang C", "Kleinrock 1, §3.5; distribution of waits: Gross et al., §2.3"}
-	cobhamFormula  = formula{"Cobham's priorities", "Cobham, Operations Research 2 (1954), 70-76; Kleinrock 2, ch. 3"}
+	erlangCFormula = formula{"Erlang C", "Kleinrock, Queueing Systems 1 (1975), §3.5; distribution of waits: Gross et al., Fundamentals of Queueing Theory, 4th ed. (2008), §2.3"}
+	cobhamFormula  = formula{"Cobham's priorities", "Cobham, Operations Research 2 (1954), 70-76; Kleinrock, Queueing Systems 2 (1976), ch. 3"}
 	erlangAFormula = formula{"Erlang A", "Palm 1957; density of the offered wait: Baccelli, Hebuterne, Performance '81, 159-179"}
 	mmcgFormula    = formula{"M/M/c+G", "Baccelli, Hebuterne, Performance '81, 159-179; Zeltyn, Mandelbaum, Queueing Systems 51 (2005)"}
-	finiteFormula  = formula{"M/M/c/K", "Gross et al., §2.5; waits by conditioning on the number found"}
-	finiteAFormula = formula{"M/M/c/K+M", "birth and death, Gross et al., §2.10; waits by conditioning on the number found"}
-	pkFormula      = formula{"Pollaczek-Khinchine", "Kleinrock 1, §5.6"}
+	finiteFormula  = formula{"M/M/c/K", "Gross et al., Fundamentals of Queueing Theory, 4th ed. (2008), §2.5; waits by conditioning on the number found"}
+	finiteAFormula = formula{"M/M/c/K+M", "births and deaths, Gross et al., Fundamentals of Queueing Theory, 4th ed. (2008), §2.10; waits by conditioning on the number found"}
+	pkFormula      = formula{"Pollaczek-Khinchine", "Kleinrock, Queueing Systems 1 (1975), §5.6"}
 	mdFormula      = formula{"M/D/1", "Erlang 1909; Franx, Operations Research Letters 29 (2001), 221-229"}
-	dmFormula      = formula{"GI/M/1", "Kleinrock 1, §6.4"}
+	dmFormula      = formula{"GI/M/1", "Kleinrock, Queueing Systems 1 (1975), §6.4"}
 	retrialFormula = formula{"M/G/1 retrial", "Falin, Templeton, Retrial Queues (1997), ch. 1"}
-	orbitFormula   = formula{"M/M/c/K retrial, balance equations solved", "Falin, Templeton, ch. 2; level by level: Gaver, Jacobs, Latouche, Adv. Appl. Prob. 16 (1984)"}
-	workFormula    = formula{"Little's law for the servers", "Kleinrock 1, §2.1"}
+	orbitFormula   = formula{"M/M/c/K retrial", "balance equations, Falin, Templeton, Retrial Queues (1997), ch. 2; solved level by level: Gaver, Jacobs, Latouche, Adv. Appl. Prob. 16 (1984)"}
+	workFormula    = formula{"Little's law", "for the servers: Kleinrock, Queueing Systems 1 (1975), §2.1"}
 )
 
 // theorist collects the results about one station. Times in seconds.
@@ -545,7 +545,9 @@ func (t *theorist) retrial(memoryless, patient, single bool) {
 		if theta > 0 {
 			t.add(f, "abandoned", theta*m.queue/all)
 		}
-		t.add(f, "in_queue", m.queue)
+		if t.c.Places > t.c.Servers {
+			t.add(f, "in_queue", m.queue)
+		}
 		t.add(f, "in_service", m.busy)
 		t.add(f, "in_system", m.busy+m.queue)
 		t.add(f, "utilisation", m.busy/float64(t.c.Servers))
