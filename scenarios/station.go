@@ -262,18 +262,23 @@ func (l *LawSpec) uses(parameter string) bool {
 
 func (s *Station) dropUnused(section string) {
 	l := s.law(section)
-	if !l.uses("mean") {
-		l.Mean = 0
-		delete(s.Notes, section+".mean")
-	}
-	if !l.uses("cv") {
-		l.CV = 0
-		delete(s.Notes, section+".cv")
-	}
-	if !l.uses("values") {
-		for i := range l.Values {
-			delete(s.Notes, section+".values."+strconv.Itoa(i))
+	drop := func(parameter string) bool {
+		if l.uses(parameter) {
+			return false
 		}
+		key := section + "." + parameter
+		gone := func(p string) bool { return p == key || strings.HasPrefix(p, key+".") }
+		maps.DeleteFunc(s.Notes, func(p string, _ Note) bool { return gone(p) })
+		maps.DeleteFunc(s.at, func(p, _ string) bool { return gone(p) })
+		return true
+	}
+	if drop("mean") {
+		l.Mean = 0
+	}
+	if drop("cv") {
+		l.CV = 0
+	}
+	if drop("values") {
 		l.Values = nil
 	}
 }

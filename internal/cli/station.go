@@ -105,7 +105,7 @@ func (c *simCmd) station(a *app) error {
 			if c.Out == "" {
 				_ = os.Remove(dir) // empty, and of no use
 			}
-			return fmt.Errorf("interrupted before two replications were complete: nothing is kept (%w)", err)
+			return marked(gate.ExitInterrupted, errors.New("interrupted before two replications were complete: there is nothing to keep"))
 		}
 		return err
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -72,7 +73,7 @@ func stationWords(s *scenarios.Station) []string {
 		servers = count(int(st.Servers)) + " servers"
 	}
 	out := []string{
-		fmt.Sprintf("%s, %s; %s arrivals, %s customers/s; %s", servers, places, arrivals, strconv.FormatFloat(st.Arrivals.Rate, 'f', -1, 64), order),
+		fmt.Sprintf("%s, %s; %s arrivals, %s customers/s; %s", servers, places, arrivals, rateWords(st.Arrivals.Rate), order),
 		"service " + lawWords(st.Service),
 	}
 	if st.Patience.Law != "" && st.Patience.Law != scenarios.LawNone {
@@ -93,6 +94,13 @@ func stationWords(s *scenarios.Station) []string {
 		out = append(out, line)
 	}
 	return out
+}
+
+func rateWords(v float64) string {
+	if v == math.Trunc(v) {
+		return count(int64(v))
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64)
 }
 
 func lawWords(l scenarios.LawSpec) string {

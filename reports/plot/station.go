@@ -77,7 +77,7 @@ func StationTails(sub string, level string, tails ...Tail) (Figure, error) {
 				at := f.at(x, y)
 				f.dot(at, vermilion, 2.6)
 				f.flat(max(x-half, f.panel.x.min), min(x+half, f.panel.x.max), y, vermilion)
-				f.text(vg.Point{X: at.X + 7, Y: at.Y + 5}, label, 8, false, inkSoft, leftMid)
+				f.text(vg.Point{X: at.X + 5, Y: at.Y + 9}, label, 8, false, inkSoft, leftMid)
 			})
 		}
 		s.panels = append(s.panels, p)
@@ -130,7 +130,7 @@ func StationHeld(sub, level string, wider float64, list []Held) (Figure, error) 
 		reach = max(reach, min(math.Abs(h.Off), 10))
 	}
 	reach *= 1.12
-	x := axis{label: "where theory lies, in half widths of the figure's interval", min: -reach, max: reach, grid: true}
+	x := axis{label: "where theory lies, in half widths of the figure's interval", min: -reach, max: 1.22 * reach, grid: true}
 	step := niceStep(2 * reach / 9)
 	for i := math.Ceil(-reach / step); i*step <= reach; i++ {
 		x.ticks = append(x.ticks, tick(i*step, number(i*step, step)))
@@ -141,8 +141,10 @@ func StationHeld(sub, level string, wider float64, list []Held) (Figure, error) 
 		p.y.ticks = append(p.y.ticks, tick(float64(i), clean(h.Name, 30)))
 	}
 	p.draw = append(p.draw, func(f *frame) {
-		f.box(-wider, f.panel.y.min, wider, f.panel.y.max, bandGrey)
-		f.box(-1, f.panel.y.min, 1, f.panel.y.max, fade(sky, 0.28))
+		foot := f.panel.y.max - 0.03 // above the line of the axis
+		f.box(-wider, f.panel.y.min, wider, foot, gridGrey)
+		f.box(-1, f.panel.y.min, 1, foot, paper)
+		f.box(-1, f.panel.y.min, 1, foot, fade(sky, 0.28))
 		f.line([]float64{0, 0}, []float64{f.panel.y.min, f.panel.y.max}, inkSoft, 0.8, dashed)
 		for i, h := range rows {
 			c := green
@@ -159,7 +161,7 @@ func StationHeld(sub, level string, wider float64, list []Held) (Figure, error) 
 	})
 	s := &sheet{id: id, title: "Simulated against theory", sub: clean(sub, 150), cols: 1, panels: []*panel{p}, keys: []key{
 		{label: "inside the " + level + " interval", color: green, dot: true}, {label: "outside it, inside the joint one", color: orange, dot: true},
-		{label: "outside both", color: vermilion, dot: true}, {label: level + " interval", color: fade(sky, 0.28), area: true}, {label: "joint interval", color: missing, area: true}}}
+		{label: "outside both", color: vermilion, dot: true}, {label: level + " interval", color: fade(sky, 0.28), area: true}, {label: "joint interval", color: gridGrey, area: true}}}
 	s.caption = fmt.Sprintf("Each dot is the value of theory, seen from the simulated one at 0. On the right is what the half width is of the value. "+
 		"Single intervals hold with %s each; the joint ones, %.2g times as wide, hold all at once.", level, wider)
 	return s.figure()
