@@ -65,8 +65,8 @@ func isPath(name string) bool {
 func shippedText(name string) ([]byte, error) {
 	text, err := shipped.ReadFile(name + ".yaml")
 	if err != nil {
-		return nil, fmt.Errorf("unknown scenario %q%s (shipped: %s; a file of your own ends in .yaml)",
-			clip(name), didYouMean(name, shippedNames()), strings.Join(shippedNames(), " "))
+		return nil, fmt.Errorf("unknown scenario %q%s (spillway scenario list shows the shipped ones; a file of your own ends in .yaml)",
+			clip(name), didYouMean(name, shippedNames()))
 	}
 	return text, nil
 }

@@ -187,13 +187,22 @@ func (c Config) warmUpMax() float64 { return 10*float64(c.Customers) + 1e5 }
 // hasty reports whether a chosen warm-up is shorter than its rule asks for.
 func (c Config) hasty() bool { return c.WarmUp == 0 && c.settling() > c.warmUpMax() }
 
-// settling is the rule of a chosen warm-up: how many customers it takes until an
-// empty start is forgotten.
+// settling is the rule of a chosen warm-up: until an empty start is forgotten, and
+// at least a tenth of a block.
 func (c Config) settling() float64 {
+	return max(float64(c.Customers/10), 1000, c.forgetting())
+}
+
+// enough is how many customers a block needs so that its percentiles are hardly
+// biased and Student's t holds: five times the warm-up's rule, a hundred relaxation
+// times. With 15 of them 84 % of the figures of M/M/16 lie in intervals of 95 %.
+func (c Config) enough() int { return int(min(5*c.forgetting(), 1e12)) }
+
+// forgetting is how many customers come until the station has forgotten its state.
+func (c Config) forgetting() (n float64) {
 	// Twenty relaxation times 1/(√(cμ)-√λ)² of M/M/c (Newell, Applications of
 	// Queueing Theory, 2nd ed. 1982, ch. 5, for M/M/1), times the variability of the
-	// service: e^-20 of the empty start is left. At least a tenth of a block.
-	n := float64(max(c.Customers/10, 1000))
+	// service: e^-20 of the empty start is left.
 	s := c.Service.sampler()
 	load := c.Load()
 	if load < 1 {

@@ -29,6 +29,7 @@ type Result struct {
 	Customers  int     // measured in each
 	WarmUp     int     // customers discarded at the start of each run
 	Hasty      bool    // the rule of the warm-up asks for more: the start may still show
+	Enough     int     // customers that a block should have at least: fewer bias its percentiles and narrow the intervals
 	Partial    bool    // interrupted: the replications that were complete
 	Confidence float64 // of each interval by itself
 	Engine     string  // "recursion" or "kernel"
@@ -183,7 +184,7 @@ func (c *Config) result(rows [][]float64) *Result {
 	times := func(first int) Times {
 		return Times{est(first), est(first + 1), est(first + 2), est(first + 3), est(first + 4)}
 	}
-	r := &Result{Method: c.Method, Blocks: c.Blocks, Customers: c.Customers, WarmUp: c.warmUp(), Hasty: c.hasty(), Confidence: c.Confidence,
+	r := &Result{Method: c.Method, Blocks: c.Blocks, Customers: c.Customers, WarmUp: c.warmUp(), Hasty: c.hasty(), Enough: c.enough(), Confidence: c.Confidence,
 		Engine: "kernel", Load: c.Load(), Wait: times(waitMean), Sojourn: times(sojournMean),
 		Utilisation: est(utilisation), Lost: est(lost), Blocked: est(blocked), Abandoned: est(abandoned), Attempts: est(attempts),
 		InQueue: est(inQueue), InService: est(inService), InSystem: est(inSystem), InOrbit: est(inOrbit), Throughput: est(throughput)}
