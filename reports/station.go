@@ -106,6 +106,10 @@ func (s *Station) Agreement() (known, inside, jointly int) {
 	return known, inside, jointly
 }
 
+// stationBlocks is how few blocks are too few to judge: the width of an
+// interval from 2 is luck itself.
+const stationBlocks = 5
+
 // Verdict is the comparison with theory in a word and in a sentence. differs is true
 // when luck does not explain it.
 func (s *Station) Verdict() (word, why string, differs bool) {
@@ -114,6 +118,9 @@ func (s *Station) Verdict() (word, why string, differs bool) {
 	switch {
 	case known == 0:
 		return "no closed form", "Theory has no closed form for this station: the intervals stand alone.", false
+	case s.Blocks < stationBlocks:
+		return "cannot tell", fmt.Sprintf("%d of the %d figures that theory knows lie inside their %s intervals; an interval from %d %s says little: give at least %d.",
+			inside, known, level, s.Blocks, s.Method, stationBlocks), false
 	case jointly < known:
 		return "differs from theory", fmt.Sprintf("%d of the %d figures that theory knows lie outside even the intervals, %.2g times as wide, that hold all of them with %s: "+
 			"warm-up or blocks are too short for this station, or the simulator is wrong.", known-jointly, known, s.Wider, levelText(1-s.Luck)), true

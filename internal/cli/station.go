@@ -238,7 +238,7 @@ func (c *simCmd) stationPage(dir string, spec *scenarios.Station, s reports.Stat
 	switch {
 	case differs:
 		sheet.Class = "missed"
-	case known == 0:
+	case known == 0, word == "cannot tell":
 		sheet.Class = "inconclusive"
 	}
 	if about := strings.TrimSpace(spec.About); about != "" {
