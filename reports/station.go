@@ -184,17 +184,47 @@ func (s *Station) scale(f StationFigure) (factor float64, unit string) {
 
 // Shown is a figure's value in its unit, "n/a" when it was not measured.
 func (s *Station) Shown(key string) string {
+	f, factor, unit, ok := s.Figure(key)
+	if !ok {
+		return "n/a"
+	}
+	v := f.Value.V * factor
+	if v == math.Trunc(v) || math.Abs(v) >= 1000 {
+		return count(v) + unit
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64) + unit
+}
+
+// Figure is a measured figure with what its value is multiplied by to be shown, and
+// the unit that follows it; ok is false when it was not measured.
+func (s *Station) Figure(key string) (f StationFigure, factor float64, unit string, ok bool) {
 	for _, f := range s.Figures {
 		if f.Key == key && f.Value.OK {
 			factor, unit := s.scale(f)
-			v := f.Value.V * factor
-			if v == math.Trunc(v) || math.Abs(v) >= 1000 {
-				return count(v) + unit
-			}
-			return strconv.FormatFloat(v, 'g', 4, 64) + unit
+			return f, factor, unit, true
 		}
 	}
-	return "n/a"
+	return StationFigure{}, 1, "", false
+}
+
+// Moves reports whether a figure is more than a constant of the station: nobody is
+// lost where nobody can be.
+func (s *Station) Moves(key string) bool {
+	f, _, _, ok := s.Figure(key)
+	return ok && (f.Half.V > 0 || f.Value.V != 0 && key != "attempts")
+}
+
+// Interval is a figure as it stands in tables, "n/a" when it was not measured.
+func (s *Station) Interval(key string) string {
+	f, factor, unit, ok := s.Figure(key)
+	if !ok {
+		return "n/a"
+	}
+	places := decimals(f.Value.V*factor, f.Half.V*factor)
+	if f.Half.V > 0 {
+		return fmt.Sprintf("%.*f ± %.*f%s", places, f.Value.V*factor, places, f.Half.V*factor, unit)
+	}
+	return strconv.FormatFloat(f.Value.V*factor, 'f', places, 64) + unit
 }
 
 // Table is every figure with its interval, beside it theory.
@@ -207,10 +237,7 @@ func (s *Station) Table() Table {
 		places := 4
 		if f.Value.OK {
 			places = decimals(f.Value.V*factor, f.Half.V*factor)
-			row[1] = strconv.FormatFloat(f.Value.V*factor, 'f', places, 64) + unit
-			if f.Half.V > 0 {
-				row[1] = fmt.Sprintf("%s ± %.*f%s", strconv.FormatFloat(f.Value.V*factor, 'f', places, 64), places, f.Half.V*factor, unit)
-			}
+			row[1] = s.Interval(f.Key)
 		}
 		if f.Theory.OK {
 			row[2] = strconv.FormatFloat(f.Theory.V*factor, 'f', places, 64) + unit

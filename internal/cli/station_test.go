@@ -128,24 +128,30 @@ func TestSimStationRefuses(t *testing.T) {
 		args []string
 		says string
 	}{
-		"overload":    {[]string{"sim", mine}, "no steady state"},
-		"by set":      {[]string{"sim", "station-md1", "--set", "station.arrivals.rate=100"}, "no steady state"},
-		"orbit":       {[]string{"sim", "station-retrial", "--set", "station.arrivals.rate=300"}, "the orbit would grow"},
-		"validate":    {[]string{"scenario", "validate", mine}, "no steady state"},
-		"explain":     {[]string{"scenario", "explain", mine}, "no steady state"},
-		"scale":       {[]string{"sim", "station-mm16", "--scale", "1:2"}, "--scale is for evenings"},
-		"time":        {[]string{"sim", "station-mm16", "--time", "2"}, "--time is for evenings"},
-		"off":         {[]string{"sim", "station-mm16", "--off", "edge"}, "--off is for evenings"},
-		"network":     {[]string{"sim", "station-mm16", "--network", "1ms"}, "--network is for evenings"},
-		"unscaled":    {[]string{"sim", "station-mm16", "--unscaled"}, "--unscaled is for evenings"},
-		"calibration": {[]string{"sim", "station-mm16", "--calibration", "x.json"}, "--calibration is for evenings"},
-		"max time":    {[]string{"sim", "station-mm16", "--max-time", "1s"}, "--max-time is for evenings"},
-		"set":         {[]string{"sim", "station-mm16", "--set", "queue.depth=5"}, "unknown key"},
-		"no value":    {[]string{"sim", "station-mm16", "--set", "station.servers"}, "KEY=VALUE"},
-		"name":        {[]string{"sim", "station-mm61"}, `did you mean "station-mm16"?`},
-		"attack":      {[]string{"attack", "station-mm16"}, "spillway sim runs it"},
-		"sweep":       {[]string{"sweep", "station-mm16", "--arm", "sim", "--vary", "queue.depth=1,2"}, "spillway sim runs it"},
-		"plan":        {[]string{"plan", mine, "--find", "servers"}, "spillway sim runs it"},
+		"overload":      {[]string{"sim", mine}, "no steady state"},
+		"by set":        {[]string{"sim", "station-md1", "--set", "station.arrivals.rate=100"}, "no steady state"},
+		"orbit":         {[]string{"sim", "station-retrial", "--set", "station.arrivals.rate=300"}, "the orbit would grow"},
+		"validate":      {[]string{"scenario", "validate", mine}, "no steady state"},
+		"explain":       {[]string{"scenario", "explain", mine}, "no steady state"},
+		"scale":         {[]string{"sim", "station-mm16", "--scale", "1:2"}, "--scale is for evenings"},
+		"time":          {[]string{"sim", "station-mm16", "--time", "2"}, "--time is for evenings"},
+		"off":           {[]string{"sim", "station-mm16", "--off", "edge"}, "--off is for evenings"},
+		"network":       {[]string{"sim", "station-mm16", "--network", "1ms"}, "--network is for evenings"},
+		"unscaled":      {[]string{"sim", "station-mm16", "--unscaled"}, "--unscaled is for evenings"},
+		"calibration":   {[]string{"sim", "station-mm16", "--calibration", "x.json"}, "--calibration is for evenings"},
+		"max time":      {[]string{"sim", "station-mm16", "--max-time", "1s"}, "--max-time is for evenings"},
+		"set":           {[]string{"sim", "station-mm16", "--set", "queue.depth=5"}, "unknown key"},
+		"no value":      {[]string{"sim", "station-mm16", "--set", "station.servers"}, "KEY=VALUE"},
+		"name":          {[]string{"sim", "station-mm61"}, `did you mean "station-mm16"?`},
+		"attack":        {[]string{"attack", "station-mm16"}, "spillway sim runs it"},
+		"sweep":         {[]string{"sweep", "station-mm16", "--arm", "sim", "--vary", "queue.depth=1,2"}, "unknown key"},
+		"sweep attack":  {[]string{"sweep", "station-mm16", "--vary", "station.servers=15,16"}, "add --arm sim"},
+		"sweep two":     {[]string{"sweep", "station-mm16", "smoke", "--arm", "sim", "--vary", "station.servers=15,16"}, "name one"},
+		"sweep seeds":   {[]string{"sweep", "station-mm16", "--arm", "sim", "--seeds", "3", "--vary", "station.servers=15,16"}, "replications"},
+		"sweep layers":  {[]string{"sweep", "station-mm16", "--arm", "sim", "--layers"}, "are for evenings"},
+		"sweep nothing": {[]string{"sweep", "station-mm16", "--arm", "sim"}, "nothing to vary"},
+		"sweep hopes":   {[]string{"sweep", "station-mm16", "--arm", "sim", "--vary", "station.servers=10,11"}, "no point has a steady state"},
+		"plan":          {[]string{"plan", mine, "--find", "servers"}, "spillway sim runs it"},
 	} {
 		dir := t.TempDir()
 		if c.args[0] == "sim" {
@@ -208,6 +214,21 @@ func TestSimStationInterrupted(t *testing.T) {
 func TestShortBlocksAreSaid(t *testing.T) {
 	if s := runStation(t, "station-mm16", "5000", nil); len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "short for this station") {
 		t.Errorf("%q", s.Notes)
+	}
+}
+
+// A sweep goes on over points without a steady state, and theory lies on the curve.
+func TestSweepStation(t *testing.T) {
+	whole(t)
+	dir := t.TempDir()
+	code, out, stderr := spillway("sweep", "station-mm16", "--arm", "sim", "--vary", "station.servers=14..18/5", "--set", "station.measure.customers=40000", "--out", dir)
+	if code != 0 || !strings.Contains(out, "no steady state") || strings.Count(out, " of 15") != 4 {
+		t.Errorf("exit code %d:\n%s%s", code, out, stderr)
+	}
+	for _, f := range []string{"index.html", "sweep.json", "sweep.md", "figures/station-sweep-station-servers.svg"} {
+		if !exists(filepath.Join(dir, f)) {
+			t.Errorf("%s is missing", f)
+		}
 	}
 }
 

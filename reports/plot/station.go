@@ -175,3 +175,61 @@ func percentText(v float64) string {
 	}
 	return fmt.Sprintf("%.*f %%", max(0, 1-int(math.Floor(math.Log10(p)))), p)
 }
+
+// Course is a figure of a station over a setting: where simulated, its interval, and
+// theory where it is known (NaN where not).
+type Course struct {
+	Title, Unit         string
+	Value, Half, Theory []float64
+}
+
+// StationCourses draws what one key of a station moves, a panel a figure. xs are the
+// values of the key, ascending.
+func StationCourses(sub, level, keyName string, xs []float64, courses []Course) (Figure, error) {
+	id := "station-sweep-" + slug(keyName)
+	s := &sheet{id: id, title: "What " + clean(keyName, 40) + " moves", sub: clean(sub, 150), cols: 3}
+	if len(xs) < 2 {
+		return Figure{}, noData(id, "fewer than two values of "+clean(keyName, 40)+" were run")
+	}
+	known := false
+	for _, c := range courses {
+		lo, hi := make([]float64, len(xs)), make([]float64, len(xs))
+		high := 0.0
+		for i := range xs {
+			lo[i], hi[i] = max(c.Value[i]-c.Half[i], 0), c.Value[i]+c.Half[i]
+			for _, v := range []float64{hi[i], c.Theory[i]} {
+				if finite(v) {
+					high = max(high, v)
+				}
+			}
+			known = known || finite(c.Theory[i])
+		}
+		if !(high > 0) {
+			continue // it is 0 throughout
+		}
+		p := &panel{title: clean(c.Title+c.Unit, 40), height: 110, x: valueAxis(keyName, xs)}
+		p.y.linear(0, high, 0.12, number)
+		p.draw = append(p.draw, func(f *frame) {
+			f.line(xs, c.Theory, blue, 1.5, nil)
+			for i, x := range xs {
+				if finite(c.Value[i]) {
+					f.whisker(x, max(lo[i], f.y.min), min(hi[i], f.y.max), vermilion)
+					f.dot(f.at(x, c.Value[i]), vermilion, 2.3)
+				}
+			}
+		})
+		s.panels = append(s.panels, p)
+	}
+	if len(s.panels) == 0 {
+		return Figure{}, noData(id, "nothing was measured that is not 0")
+	}
+	for i, p := range s.panels {
+		p.x.bare = i+s.cols < len(s.panels)
+	}
+	s.keys = []key{{label: "simulated, with its " + level + " interval", color: vermilion, dot: true}}
+	if known {
+		s.keys = append(s.keys, key{label: "theory", color: blue})
+	}
+	s.caption = "The ticks are the values that were run, all with the same customers and the same work. A value at which the station has no steady state is left out."
+	return s.figure()
+}
