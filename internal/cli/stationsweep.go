@@ -192,6 +192,7 @@ func stationSweepTable(title, level string, axes []sweep.Axis, points []stationP
 		t.Columns = append(t.Columns, col.title)
 	}
 	t.Columns = append(t.Columns, "inside")
+	var notes []string
 	for _, p := range points {
 		var row []string
 		for _, s := range p.Settings {
@@ -211,10 +212,14 @@ func stationSweepTable(title, level string, axes []sweep.Axis, points []stationP
 			row = append(row, fmt.Sprintf("%d of %d", inside, known))
 			_, _, off := p.Result.Verdict()
 			differs = differs || off
+			for _, n := range p.Result.Notes {
+				notes = append(notes, settingsText(p.Settings)+": "+n+".")
+			}
 		}
 		t.Rows = append(t.Rows, row)
 	}
 	t.Notes = []string{"“inside”: figures of theory that lie inside their intervals; about one in twenty lies outside by luck at 95 %, and those of one point move together."}
+	t.Notes = append(t.Notes, notes...)
 	if differs {
 		t.Notes = append(t.Notes, "A point differs from theory beyond luck: run it alone with spillway sim and --set to see which figure.")
 	}
@@ -247,6 +252,12 @@ func stationCourses(level string, axes []sweep.Axis, points []stationPoint) ([]d
 		return 0
 	})
 	var xs []float64
+	xUnit := ""
+	if v := points[0].Settings[0].Value; strings.HasSuffix(v, "%") {
+		xUnit = "%"
+	} else if _, err := time.ParseDuration(v); err == nil && strings.HasSuffix(v, "s") {
+		xUnit = "s"
+	}
 	for _, p := range list {
 		xs = append(xs, p.x)
 	}
@@ -278,7 +289,7 @@ func stationCourses(level string, axes []sweep.Axis, points []stationPoint) ([]d
 		}
 	}
 	s := points[0].Result
-	f, err := plot.StationCourses(fmt.Sprintf("%s · seed %d · %d %s of %s customers a point", s.Name, s.Seed, s.Blocks, s.Method, count(s.Customers)), level, axis, xs, courses)
+	f, err := plot.StationCourses(fmt.Sprintf("%s · seed %d · %d %s of %s customers a point", s.Name, s.Seed, s.Blocks, s.Method, count(s.Customers)), level, axis, xUnit, xs, courses)
 	if errors.Is(err, plot.ErrNoData) {
 		return nil, nil
 	}

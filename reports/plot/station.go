@@ -184,8 +184,8 @@ type Course struct {
 }
 
 // StationCourses draws what one key of a station moves, a panel a figure. xs are the
-// values of the key, ascending.
-func StationCourses(sub, level, keyName string, xs []float64, courses []Course) (Figure, error) {
+// values of the key, ascending, in xUnit ("" = a plain number).
+func StationCourses(sub, level, keyName, xUnit string, xs []float64, courses []Course) (Figure, error) {
 	id := "station-sweep-" + slug(keyName)
 	s := &sheet{id: id, title: "What " + clean(keyName, 40) + " moves", sub: clean(sub, 150), cols: 3}
 	if len(xs) < 2 {
@@ -208,6 +208,9 @@ func StationCourses(sub, level, keyName string, xs []float64, courses []Course) 
 			continue // it is 0 throughout
 		}
 		p := &panel{title: clean(c.Title+c.Unit, 40), height: 110, x: valueAxis(keyName, xs)}
+		if xUnit != "" {
+			p.x.label += " (" + clean(xUnit, 20) + ")"
+		}
 		p.y.linear(0, high, 0.12, number)
 		p.draw = append(p.draw, func(f *frame) {
 			f.line(xs, c.Theory, blue, 1.5, nil)
@@ -222,6 +225,9 @@ func StationCourses(sub, level, keyName string, xs []float64, courses []Course) 
 	}
 	if len(s.panels) == 0 {
 		return Figure{}, noData(id, "nothing was measured that is not 0")
+	}
+	if n := len(s.panels); n == 2 || n == 4 {
+		s.cols = 2
 	}
 	for i, p := range s.panels {
 		p.x.bare = i+s.cols < len(s.panels)

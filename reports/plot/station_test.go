@@ -34,6 +34,14 @@ func TestStationFigures(t *testing.T) {
 	if strings.Contains(string(h.SVG), "NaN") || strings.Contains(string(h.SVG), "unknown") || !strings.Contains(string(h.SVG), "lost") {
 		t.Error("NaN, or the wrong rows")
 	}
+	c := Course{Title: "wait", Unit: " (ms)", Value: []float64{1, 2, math.NaN()}, Half: []float64{0.1, 3, math.NaN()}, Theory: []float64{1, math.NaN(), 3}}
+	w, err := StationCourses("sub", "95 %", "station.service.mean", "s", []float64{0.1, 0.2, 0.3}, []Course{c, {Title: "zero", Value: make([]float64, 3), Half: make([]float64, 3), Theory: make([]float64, 3)}})
+	if err != nil || strings.Contains(string(w.SVG), "NaN") || strings.Contains(string(w.SVG), "zero") || !strings.Contains(string(w.SVG), "station.service.mean (s)") {
+		t.Errorf("%v", err)
+	}
+	if _, err := StationCourses("", "95 %", "k", "", []float64{1}, []Course{c}); !errors.Is(err, ErrNoData) {
+		t.Error(err)
+	}
 	if _, err := StationHeld("", "95 %", 2.5, nil); !errors.Is(err, ErrNoData) {
 		t.Error(err)
 	}
