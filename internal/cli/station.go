@@ -162,10 +162,10 @@ func stationResult(spec *scenarios.Station, cfg station.Config, res *station.Res
 		s.Notes = append(s.Notes, fmt.Sprintf("PARTIAL: interrupted; the first %d of %d replications were complete and count", res.Blocks, runsOf(cfg)))
 	}
 	if res.Hasty {
-		s.Notes = append(s.Notes, "so near to a load of 1 the rule asks for a longer warm-up than is affordable: the empty start may still show; give measure.warm_up and larger blocks")
+		s.Notes = append(s.Notes, "so near to a load of 1 the rule asks for a longer warm-up than is affordable: the empty start may still show; give station.measure.warm_up and larger blocks")
 	}
 	if res.Customers < res.Enough {
-		s.Notes = append(s.Notes, fmt.Sprintf("blocks of %s customers are short for this station: percentiles come out low and intervals narrow; give measure.customers of at least %s",
+		s.Notes = append(s.Notes, fmt.Sprintf("blocks of %s customers are short for this station: percentiles come out low and intervals narrow; give station.measure.customers of at least %s",
 			count(res.Customers), count(res.Enough)))
 	}
 	if good := 2 / math.Sqrt(float64(res.Blocks)); res.Method == station.BatchMeans {

@@ -52,6 +52,10 @@ func (c *sweepCmd) stations(a *app) error {
 			return badInput(fmt.Errorf("%s: %s", name, f.why))
 		}
 	}
+	base, err := loadStation(name, c.settings)
+	if err != nil {
+		return err
+	}
 	var axes []sweep.Axis
 	for _, v := range c.Vary {
 		key, values, err := scenarios.ParseVary(v)
@@ -112,11 +116,11 @@ func (c *sweepCmd) stations(a *app) error {
 			})
 		}
 	}
-	return c.stationReport(a, show, dir, axes, points)
+	return c.stationReport(a, show, dir, base, axes, points)
 }
 
 // stationReport prints the table of a sweep and writes its folder.
-func (c *sweepCmd) stationReport(a *app, show *progress, dir string, axes []sweep.Axis, points []stationPoint) error {
+func (c *sweepCmd) stationReport(a *app, show *progress, dir string, base *scenarios.Station, axes []sweep.Axis, points []stationPoint) error {
 	done := slices.DeleteFunc(slices.Clone(points), func(p stationPoint) bool { return p.Result == nil })
 	if len(done) == 0 {
 		show.clear()
@@ -139,10 +143,10 @@ func (c *sweepCmd) stationReport(a *app, show *progress, dir string, axes []swee
 		args = append(args, "--vary", "'"+strings.ReplaceAll(v, "'", "")+"'")
 	}
 	sheet := page.Sheet{Kicker: fmt.Sprintf("%s · bare service station · sweep · seed %d", first.Name, c.Seed), Title: first.Title,
-		Answer: []string{strings.Join(first.Setting, "; ") + ", but for what is varied.", first.Measured() + "."}, Tables: []reports.Table{table},
+		Answer: []string{strings.Join(stationWords(base), "; ") + "; but for what is varied.", strings.TrimSpace(base.About)}, Tables: []reports.Table{table},
 		Commands: []string{"git checkout " + strings.TrimSuffix(version(), "-dirty"), strings.Join(args, " ")},
 		Facts:    []page.Fact{{Name: "commit", What: first.Commit}, {Name: "seed", What: fmt.Sprint(c.Seed)}, {Name: "machine", What: machine()}},
-		Files:    []page.File{{Name: "sweep.json", What: "every point for machines"}, {Name: "sweep.md", What: "the table as Markdown"}}, Text: done[0].spec.Text}
+		Files:    []page.File{{Name: "sweep.json", What: "every point for machines"}, {Name: "sweep.md", What: "the table as Markdown"}}, Text: base.Text}
 	var p page.Page
 	if err := writeFigures(dir, drawings, &p); err != nil {
 		return environment(err)
@@ -192,7 +196,10 @@ func stationSweepTable(title, level string, axes []sweep.Axis, points []stationP
 		t.Columns = append(t.Columns, col.title)
 	}
 	t.Columns = append(t.Columns, "inside")
-	var notes []string
+	var (
+		notes []string
+		warm  []int
+	)
 	for _, p := range points {
 		var row []string
 		for _, s := range p.Settings {
@@ -204,6 +211,7 @@ func stationSweepTable(title, level string, axes []sweep.Axis, points []stationP
 		case p.Result == nil:
 			row = append(row, "", "not run")
 		default:
+			warm = append(warm, p.Result.WarmUp)
 			row = append(row, fmt.Sprintf("%.3g", p.Result.Load))
 			for _, col := range shown {
 				row = append(row, p.Result.Interval(col.key))
@@ -216,9 +224,17 @@ func stationSweepTable(title, level string, axes []sweep.Axis, points []stationP
 				notes = append(notes, settingsText(p.Settings)+": "+n+".")
 			}
 		}
+		for len(row) < len(t.Columns) {
+			row = append(row, "")
+		}
 		t.Rows = append(t.Rows, row)
 	}
-	t.Notes = []string{"“inside”: figures of theory that lie inside their intervals; about one in twenty lies outside by luck at 95 %, and those of one point move together."}
+	if len(warm) > 0 {
+		first := points[slices.IndexFunc(points, func(p stationPoint) bool { return p.Result != nil })].Result
+		t.Notes = append(t.Notes, fmt.Sprintf("Each point: %d %s of %s customers; the first %s to %s customers of each run discarded as warm-up; %s intervals, Student's t.",
+			first.Blocks, first.Method, count(first.Customers), count(slices.Min(warm)), count(slices.Max(warm)), level))
+	}
+	t.Notes = append(t.Notes, "“inside”: figures of theory that lie inside their intervals; about one in twenty lies outside by luck at 95 %, and those of one point move together.")
 	t.Notes = append(t.Notes, notes...)
 	if differs {
 		t.Notes = append(t.Notes, "A point differs from theory beyond luck: run it alone with spillway sim and --set to see which figure.")
