@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -79,7 +80,7 @@ func TestSimStation(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d: %s%s", code, out, stderr)
 	}
-	for _, want := range []string{"load 0.9", "20 independent replications of 5,000 customers, the first", "discarded as\nwarm-up", "95 % intervals",
+	for _, want := range []string{"load 0.9", "20 independent replications of 5,000 customers, the first", "discarded as\nwarm-up (by the rule)", "95 % intervals",
 		"wait p99", "Erlang C: Kleinrock", "agrees with theory", "customers/s on", "report: "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("does not say %q:\n%s", want, out)
@@ -265,5 +266,42 @@ func TestStationWithoutTheory(t *testing.T) {
 		if f.Inside != nil || f.Theory.OK || math.IsNaN(f.Value.V) {
 			t.Errorf("%+v", f)
 		}
+	}
+}
+
+// Every key of a file reaches the simulator. Theory is told of the same
+// configuration, so it would not notice.
+func TestStationConfig(t *testing.T) {
+	spec, err := scenarios.ParseStation([]byte(`name: all
+station:
+  servers: 3 servers
+  places: 9 places
+  arrivals: {rate: 100 customers/s, process: regular}
+  service: {law: log-normal, mean: 10ms, cv: 2 x}
+  patience: {law: deterministic, mean: 50ms}
+  retry: {probability: 80 %, delay: {law: empirical, values: [1s, 2s]}, attempts: 4 attempts}
+  order: lifo
+  classes: [25 %, 75 %]
+  measure: {method: batch-means, blocks: 30 blocks, customers: 1000 customers, warm_up: 500 customers, confidence: 99 %}
+`), "all.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := stationConfig(spec, 7)
+	want := station.Config{Servers: 3, Places: 9, Rate: 100, Regular: true, Service: station.LogNormal(10*time.Millisecond, 2),
+		Patience: station.Constant(50 * time.Millisecond), Order: station.LIFO, Classes: []float64{0.25, 0.75},
+		Retry: station.Retry{Probability: 0.8, Delay: station.Empirical([]time.Duration{time.Second, 2 * time.Second}), Attempts: 4},
+		Seed:  7, Method: station.BatchMeans, Blocks: 30, Customers: 1000, WarmUp: 500, Confidence: 0.99}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v; %v", got, want, err)
+	}
+	if err := spec.SetAll(record.Setting{Key: "station.measure.warm_up", Value: "0"}, record.Setting{Key: "station.patience.law", Value: "none"},
+		record.Setting{Key: "station.service.law", Value: "exponential"}); err != nil {
+		t.Fatal(err)
+	}
+	got, err = stationConfig(spec, 7)
+	want.WarmUp, want.Patience, want.Service = -1, station.Law{}, station.Exponential(10*time.Millisecond)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v; %v", got, want, err)
 	}
 }

@@ -3,6 +3,8 @@ package station
 import (
 	"context"
 	"math"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -191,5 +193,45 @@ func TestTheoryKeys(t *testing.T) {
 			}
 			seen[e.Key] = true
 		}
+	}
+}
+
+// An interrupted run keeps its first replications, which are those of a shorter run,
+// and progress reaches the end of one that is not.
+func TestPartial(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // two replications at a time
+	c := Config{Servers: 2, Rate: 150, Service: Exponential(S), Blocks: 12, Customers: 200_000, Seed: 5}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	c.Progress = func(came, all uint64) {
+		if came > all/2 {
+			cancel()
+		}
+	}
+	r, err := Run(ctx, c)
+	if err == nil || r == nil || !r.Partial || r.Blocks < 2 || r.Blocks >= 12 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	var watch sync.Mutex
+	var last, all uint64
+	c.Blocks, c.Progress = r.Blocks, func(n, of uint64) {
+		watch.Lock()
+		defer watch.Unlock()
+		last, all = max(last, n), of
+	}
+	whole, err := Run(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole.Partial || whole.Wait != r.Wait || whole.Utilisation != r.Utilisation {
+		t.Errorf("partial %v, the same replications alone %v", r.Wait, whole.Wait)
+	}
+	if last != all {
+		t.Errorf("progress ended at %d of %d", last, all)
+	}
+	c.Method = BatchMeans
+	c.Progress = nil
+	if r, err := Run(ctx, c); err == nil || r != nil {
+		t.Errorf("batch means were kept: %v", r)
 	}
 }
