@@ -50,7 +50,16 @@ var words = map[string][]string{
 	"edge.cache_key": {"path", "url"},
 	"changes.key":    {ChangeProbability, ChangeGate, ChangeResults},
 	"faults.kind":    {FaultWriterStop, FaultSlowStore, FaultInstanceLoss},
+
+	"station.arrivals.process": {Poisson, Regular},
+	"station.service.law":      laws,
+	"station.patience.law":     append([]string{LawNone}, laws...),
+	"station.retry.delay.law":  laws,
+	"station.order":            {OrderFIFO, OrderLIFO},
+	"station.measure.method":   {MethodReplications, MethodBatchMeans},
 }
+
+var laws = []string{LawExponential, LawLogNormal, LawDeterministic, LawEmpirical}
 
 // classSpec is booking.Class in the grammar of the file.
 type classSpec struct {
@@ -125,6 +134,9 @@ func (d *decoder) section(v reflect.Value, n *node, path string) error {
 
 func (d *decoder) value(v reflect.Value, n *node, path, unit string) error {
 	if unit != "" {
+		if v.Kind() == reflect.Slice {
+			return d.leaves(v, n, path, unit)
+		}
 		return d.leaf(v, n, path, unit)
 	}
 	switch p := v.Addr().Interface().(type) {
@@ -159,6 +171,24 @@ func (d *decoder) sections(v reflect.Value, n *node, path string) error {
 	}
 	for i, item := range n.items {
 		if err := d.section(v.Index(i), item, join(path, strconv.Itoa(i))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leaves fills a list of plain values of one kind.
+func (d *decoder) leaves(v reflect.Value, n *node, path, unit string) error {
+	if n.kind != list {
+		return fmt.Errorf("%s: %s: want a list in brackets", n.at, path)
+	}
+	d.at[path] = n.at
+	v.Set(reflect.MakeSlice(v.Type(), len(n.items), len(n.items)))
+	for i, item := range n.items {
+		if item.kind != scalar {
+			return fmt.Errorf("%s: %s: want a list of plain values", item.at, path)
+		}
+		if err := d.leaf(v.Index(i), item, join(path, strconv.Itoa(i)), unit); err != nil {
 			return err
 		}
 	}
@@ -305,6 +335,8 @@ func setLeaf(v reflect.Value, text, path, unit string, bare bool) (written strin
 		var f float64
 		f, written, err = parseNumber(text, unit, bare)
 		*p = int(f)
+	case *WarmUp:
+		*p, written, err = parseWarmUp(written, unit, bare)
 	case *bool:
 		switch written {
 		case "on":
@@ -362,56 +394,73 @@ func clip(s string) string {
 
 // each visits every scalar leaf of the spec outside lists and layers, in order.
 func (s *Spec) each(visit func(path, unit string, v reflect.Value)) {
-	var walk func(v reflect.Value, path string)
-	walk = func(v reflect.Value, path string) {
-		for _, f := range fieldsOf(v.Type()) {
-			p, fv := join(path, f.key), v.Field(f.index)
-			switch {
-			case f.unit != "":
-				visit(p, f.unit, fv)
-			case fv.Kind() == reflect.Struct:
-				walk(fv, p)
-			}
+	eachLeaf(reflect.ValueOf(s).Elem(), "", visit)
+}
+
+func eachLeaf(v reflect.Value, path string, visit func(path, unit string, v reflect.Value)) {
+	for _, f := range fieldsOf(v.Type()) {
+		p, fv := join(path, f.key), v.Field(f.index)
+		switch {
+		case fv.Kind() == reflect.Slice:
+		case f.unit != "":
+			visit(p, f.unit, fv)
+		case fv.Kind() == reflect.Struct:
+			eachLeaf(fv, p, visit)
 		}
 	}
-	walk(reflect.ValueOf(s).Elem(), "")
 }
 
 // render writes the scenario as one file.
-func (s *Spec) render() string {
+func (s *Spec) render() string { return notes(s.Notes).render(reflect.ValueOf(s).Elem()) }
+
+// notes is the values as they are written in a file, by key path.
+type notes map[string]Note
+
+func (n notes) render(v reflect.Value) string {
 	var b strings.Builder
-	s.renderSection(&b, reflect.ValueOf(s).Elem(), "", "")
+	n.section(&b, v, "", "")
 	return b.String()
 }
 
-func (s *Spec) renderSection(b *strings.Builder, v reflect.Value, path, indent string) {
+func (n notes) section(b *strings.Builder, v reflect.Value, path, indent string) {
 	for _, f := range fieldsOf(v.Type()) {
 		p, fv := join(path, f.key), v.Field(f.index)
 		head := indent + f.key + ":"
 		switch {
+		case f.unit != "" && fv.Kind() == reflect.Slice:
+			if fv.Len() > 0 {
+				b.WriteString(head + " [")
+				for i := range fv.Len() {
+					if i > 0 {
+						b.WriteString(", ")
+					}
+					b.WriteString(quote(n[join(p, strconv.Itoa(i))].Value))
+				}
+				b.WriteString("]\n")
+			}
 		case f.unit != "":
-			if note, ok := s.Notes[p]; ok {
+			if note, ok := n[p]; ok {
 				b.WriteString(head)
 				renderLeaf(b, note, indent)
 			}
 		case f.key == "layers":
-			if len(s.Layers) > 0 {
+			if fv.Len() > 0 {
 				b.WriteString(head + "\n")
 				for _, w := range LayerWords() {
-					if _, said := s.Layers[w]; said {
+					if fv.MapIndex(reflect.ValueOf(w)).IsValid() {
 						b.WriteString(indent + "  " + w + ":")
-						renderLeaf(b, s.Notes[join(p, w)], indent+"  ")
+						renderLeaf(b, n[join(p, w)], indent+"  ")
 					}
 				}
 			}
 		case fv.Kind() == reflect.Slice:
 			if fv.Len() > 0 {
 				b.WriteString(head + "\n")
-				s.renderList(b, fv, p, indent+"  ")
+				n.list(b, fv, p, indent+"  ")
 			}
 		default:
 			var inner strings.Builder
-			s.renderSection(&inner, fv, p, indent+"  ")
+			n.section(&inner, fv, p, indent+"  ")
 			if inner.Len() > 0 {
 				b.WriteString(head + "\n" + inner.String())
 			}
@@ -419,20 +468,20 @@ func (s *Spec) renderSection(b *strings.Builder, v reflect.Value, path, indent s
 	}
 }
 
-func (s *Spec) renderList(b *strings.Builder, v reflect.Value, path, indent string) {
+func (n notes) list(b *strings.Builder, v reflect.Value, path, indent string) {
 	for i := range v.Len() {
 		p := join(path, strconv.Itoa(i))
 		item := v.Index(i)
 		if item.Kind() == reflect.String {
 			b.WriteString(indent + "-")
-			renderLeaf(b, s.Notes[p], indent)
+			renderLeaf(b, n[p], indent)
 			continue
 		}
 		if c, ok := item.Interface().(booking.Class); ok {
 			item = reflect.ValueOf(classSpec(c))
 		}
 		var inner strings.Builder
-		s.renderSection(&inner, item, p, indent+"  ")
+		n.section(&inner, item, p, indent+"  ")
 		if inner.Len() == 0 {
 			b.WriteString(indent + "- {}\n")
 			continue

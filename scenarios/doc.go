@@ -19,6 +19,28 @@
 // run asks: when visits arrive, whose they are, which config copy their owner
 // holds, which changes and faults come when.
 //
+// # Stations
+//
+// A file with the key "station" describes a bare service station instead of an
+// evening, in the same grammar; LoadStation reads it, the shipped ones are
+// StationNames. Everything that can be said:
+//
+//	name: mine
+//	station:
+//	  servers: 16 servers
+//	  places: 40 places            # waiting and in service; absent or 0 = no bound
+//	  arrivals: {rate: 1440 customers/s, process: poisson}       # or regular
+//	  service: {law: log-normal, mean: 10ms, cv: 0.5 x}
+//	  patience: {law: exponential, mean: 50ms}                   # absent = for ever
+//	  retry: {probability: 80 %, delay: {law: exponential, mean: 1s}, attempts: 5 attempts}
+//	  order: fifo                                                # or lifo
+//	  classes: [30 %, 70 %]                                      # first served first
+//	  measure: {method: replications, blocks: 20 blocks, customers: 100_000 customers,
+//	            warm_up: auto, confidence: 95 %}                 # or batch-means
+//
+// A law is exponential or deterministic (mean), log-normal (mean, cv) or empirical
+// (values: [9ms, 12ms], or file: times.txt, a time a line).
+//
 // # Decisions
 //
 //   - The text is walked through the YAML library's syntax tree, not decoded into
@@ -29,7 +51,12 @@
 //   - A rank (class priority) is the one bare number of the grammar: an order has
 //     no unit.
 //   - There are no defaults. A file of one's own extends a shipped one or says
-//     everything.
+//     everything. A station's optional parts are the exception: absent means none.
+//   - A law replaces the one it extends whole when it names its family, for the
+//     parameters belong to that. A station that extends an evening is refused, and so
+//     is the reverse: their keys have nothing in common.
+//   - The values of a file are put into the merged text, so that the digest covers
+//     them and the text runs anywhere; that bounds them to 5,000.
 //   - The arrival rate is constant within each 100 ms of scenario time, with the
 //     integral of the curve over it. Inversion is then one multiplication, and
 //     any window with the same start shares its first arrivals.

@@ -19,8 +19,13 @@ var shipped embed.FS
 // extendsMax bounds how many scenarios may extend each other in a row.
 const extendsMax = 8
 
-// Names lists the shipped scenarios, in alphabetical order.
+// Names lists the shipped evenings, in alphabetical order. The shipped stations
+// are StationNames.
 func Names() []string {
+	return slices.DeleteFunc(shippedNames(), isStationName)
+}
+
+func shippedNames() []string {
 	files, err := fs.Glob(shipped, "*.yaml")
 	if err != nil { // the pattern is a constant
 		return nil
@@ -36,18 +41,21 @@ func Names() []string {
 // name ends in .yaml or .yml or has a path separator. It fails with one line
 // that says where and what to do.
 func Load(name string) (*Spec, error) {
-	if !isPath(name) {
-		text, err := shippedText(name)
-		if err != nil {
-			return nil, err
-		}
-		return Parse(text, name+".yaml")
-	}
-	text, err := readFile(name)
+	text, file, err := textOf(name)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(text, name)
+	return Parse(text, file)
+}
+
+// textOf is a scenario's text and what its file is called.
+func textOf(name string) (text []byte, file string, err error) {
+	if !isPath(name) {
+		text, err = shippedText(name)
+		return text, name + ".yaml", err
+	}
+	text, err = readFile(name)
+	return text, name, err
 }
 
 func isPath(name string) bool {
@@ -57,8 +65,8 @@ func isPath(name string) bool {
 func shippedText(name string) ([]byte, error) {
 	text, err := shipped.ReadFile(name + ".yaml")
 	if err != nil {
-		return nil, fmt.Errorf("unknown scenario %q%s (shipped: %s; a file of your own ends in .yaml)",
-			clip(name), didYouMean(name, Names()), strings.Join(Names(), " "))
+		return nil, fmt.Errorf("unknown scenario %q%s (spillway scenario list shows the shipped ones; a file of your own ends in .yaml)",
+			clip(name), didYouMean(name, shippedNames()))
 	}
 	return text, nil
 }
@@ -92,6 +100,9 @@ func Parse(text []byte, file string) (*Spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n := root.get("station"); n != nil {
+		return nil, fmt.Errorf("%s: %w", n.at, ErrStation)
+	}
 	s := &Spec{}
 	d := decoder{notes: map[string]Note{}, at: map[string]string{}}
 	if err := d.section(reflect.ValueOf(s).Elem(), root, ""); err != nil {
@@ -109,6 +120,9 @@ func Parse(text []byte, file string) (*Spec, error) {
 func resolve(text []byte, file string, chain []string) (*node, error) {
 	root, err := parseTree(text, file)
 	if err != nil {
+		return nil, err
+	}
+	if err := valuesOfFiles(root, file); err != nil {
 		return nil, err
 	}
 	ext := root.get("extends")

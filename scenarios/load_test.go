@@ -179,7 +179,7 @@ func TestModesNeedTheirs(t *testing.T) {
 }
 
 func TestLoad(t *testing.T) {
-	if _, err := Load("suikang-2020-01-3"); err == nil || !strings.Contains(err.Error(), `did you mean "suikang-2020-01-31"?`) || !strings.Contains(err.Error(), "smoke") {
+	if _, err := Load("suikang-2020-01-3"); err == nil || !strings.Contains(err.Error(), `did you mean "suikang-2020-01-31"?`) || !strings.Contains(err.Error(), "scenario list") {
 		t.Errorf("unknown name: %v", err)
 	}
 	dir := t.TempDir()

@@ -199,9 +199,10 @@ func convertMapping(values []*ast.MappingValueNode, file, at string, depth int) 
 	return out, nil
 }
 
-// merge lays over on base: sections key by key, everything else replaced whole.
+// merge lays over on base: sections key by key, everything else replaced whole, a
+// law too when it is named anew: the parameters are those of its family.
 func merge(base, over *node) *node {
-	if base == nil || base.kind != mapping || over.kind != mapping || base.noted() || over.noted() {
+	if base == nil || base.kind != mapping || over.kind != mapping || base.noted() || over.noted() || over.get("law") != nil {
 		return over
 	}
 	out := &node{kind: mapping, at: over.at, entries: append([]entry(nil), base.entries...)}

@@ -21,41 +21,50 @@ var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,63}$`)
 
 // checks collects the first thing that is wrong with a spec.
 type checks struct {
-	s   *Spec
-	err error
+	s *Spec
+	findings
+}
+
+// findings collects the first thing that is wrong with a file and says where.
+type findings struct {
+	name  string            // of the scenario
+	notes map[string]Note   // the keys that were given
+	at    map[string]string // their places
+	root  reflect.Value     // the struct
+	err   error
 }
 
 // fail notes a failure at a key, unless there was one before.
-func (c *checks) fail(path, format string, args ...any) {
+func (c *findings) fail(path, format string, args ...any) {
 	if c.err != nil {
 		return
 	}
-	where := c.s.at[path]
+	where := c.at[path]
 	for p := path; where == "" && strings.Contains(p, "."); { // a missing key: its section's place
 		p = p[:strings.LastIndexByte(p, '.')]
-		where = c.s.at[p]
+		where = c.at[p]
 	}
 	if where == "" {
-		where = "scenario " + c.s.Name
+		where = "scenario " + c.name
 	}
 	c.err = fmt.Errorf("%s: %s: %s", where, path, fmt.Sprintf(format, args...))
 }
 
-func (c *checks) that(ok bool, path, format string, args ...any) {
+func (c *findings) that(ok bool, path, format string, args ...any) {
 	if !ok {
 		c.fail(path, format, args...)
 	}
 }
 
 // positive wants a value above 0; an absent one reads as missing.
-func (c *checks) positive(paths ...string) {
+func (c *findings) positive(paths ...string) {
 	for _, p := range paths {
 		v, unit := c.leaf(p)
 		zero := v.CanFloat() && v.Float() <= 0 || v.CanInt() && v.Int() <= 0
 		if !zero {
 			continue
 		}
-		if _, said := c.s.Notes[p]; said {
+		if _, said := c.notes[p]; said {
 			c.fail(p, "must be above 0")
 		} else {
 			c.fail(p, "is missing: give it a value above 0 in %s, or extend a shipped scenario", unitWords(unit))
@@ -63,7 +72,7 @@ func (c *checks) positive(paths ...string) {
 	}
 }
 
-func (c *checks) whole(paths ...string) {
+func (c *findings) whole(paths ...string) {
 	for _, p := range paths {
 		if v, unit := c.leaf(p); v.Float() != math.Trunc(v.Float()) {
 			c.fail(p, "%g is not a whole number of %s", v.Float(), unit)
@@ -71,8 +80,8 @@ func (c *checks) whole(paths ...string) {
 	}
 }
 
-func (c *checks) leaf(path string) (v reflect.Value, unit string) {
-	c.s.each(func(p, u string, fv reflect.Value) {
+func (c *findings) leaf(path string) (v reflect.Value, unit string) {
+	eachLeaf(c.root, "", func(p, u string, fv reflect.Value) {
 		if p == path {
 			v, unit = fv, u
 		}
@@ -94,7 +103,7 @@ func unitWords(unit string) string {
 // what does not fit together, what the mode needs, what objectives name. The
 // error is one line with the place in the file, where there is one.
 func (s *Spec) Validate() error {
-	c := &checks{s: s}
+	c := &checks{s, findings{name: s.Name, notes: s.Notes, at: s.at, root: reflect.ValueOf(s).Elem()}}
 	c.limits()
 	c.that(nameForm.MatchString(s.Name), "name", "%.40q: want a name of lower-case letters, digits, dots and dashes", s.Name)
 	c.that(!strings.ContainsAny(s.Name+s.Title, "\n"), "title", "want one line")
@@ -118,8 +127,8 @@ func (s *Spec) Validate() error {
 }
 
 // limits holds for specs made in code too, which no parser has checked.
-func (c *checks) limits() {
-	c.s.each(func(p, unit string, v reflect.Value) {
+func (c *findings) limits() {
+	eachLeaf(c.root, "", func(p, unit string, v reflect.Value) {
 		switch {
 		case v.CanFloat():
 			f := v.Float()

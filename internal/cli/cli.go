@@ -26,8 +26,8 @@ type app struct {
 type command struct {
 	Spike     spikeCmd     `cmd:"" help:"The opening rush against the bundled backend, the same without the layers, a short sweep; one report."`
 	Attack    attackCmd    `cmd:"" help:"Drive one scenario against the bundled backend or any URL that speaks the contract."`
-	Sim       simCmd       `cmd:"" help:"Simulate one scenario, every visit by itself, at any scale; the same report."`
-	Sweep     sweepCmd     `cmd:"" help:"Run a scenario over a grid of settings and seeds; one report. Resumes where it stopped."`
+	Sim       simCmd       `cmd:"" help:"Simulate one scenario, every visit by itself, at any scale; the same report. A bare station (station-*) beside queueing theory."`
+	Sweep     sweepCmd     `cmd:"" help:"Run a scenario over a grid of settings and seeds; one report. Resumes where it stopped. A bare station too, with --arm sim."`
 	Plan      planCmd      `cmd:"" help:"Find the fewest servers, the largest admission or the smallest queue that meet the objectives, by simulation."`
 	Serve     serveCmd     `cmd:"" help:"Run the reference backend alone."`
 	Report    reportCmd    `cmd:"" help:"Make the report of records again."`

@@ -27,6 +27,10 @@
 //     A plan's points stay in its folder, so a second question reuses them.
 //   - The tornado is a flag of plan, not of sweep: it asks about one metric, takes its
 //     points from the scenario's own notes, and shares seeds and folder with plans.
+//   - A file with the key "station" is a bare service station. spillway sim runs it and
+//     sets every figure beside the closed forms that apply; theory is judged at
+//     intervals that hold all figures at once, and a station that differs from it
+//     beyond luck (1 in 1,000) exits with 3. Flags of evenings are refused, not ignored.
 //   - A sweep's default folder is stable, so that the same command resumes it; a
 //     run's is new each time.
 package cli

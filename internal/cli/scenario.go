@@ -31,6 +31,13 @@ func (c *scenarioListCmd) Run(a *app) error {
 		}
 		rows = append(rows, row{name, s.Mode.String(), s.Title})
 	}
+	for _, name := range scenarios.StationNames() {
+		s, err := scenarios.LoadStation(name)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, row{name, "station", s.Title})
+	}
 	if c.JSON {
 		return writeJSON(a, rows)
 	}
@@ -46,11 +53,21 @@ type scenarioShowCmd struct {
 }
 
 func (c *scenarioShowCmd) Run(a *app) error {
-	s, err := scenarios.Load(c.Scenario)
-	if err != nil {
-		return badInput(err)
+	var text string
+	if scenarios.IsStation(c.Scenario) {
+		s, err := scenarios.LoadStation(c.Scenario)
+		if err != nil {
+			return badInput(err)
+		}
+		text = s.Text
+	} else {
+		s, err := scenarios.Load(c.Scenario)
+		if err != nil {
+			return badInput(err)
+		}
+		text = s.Text
 	}
-	_, err = fmt.Fprintln(a.stdout, strings.TrimRight(s.Text, "\n"))
+	_, err := fmt.Fprintln(a.stdout, strings.TrimRight(text, "\n"))
 	return err
 }
 
@@ -59,6 +76,9 @@ type scenarioExplainCmd struct {
 }
 
 func (c *scenarioExplainCmd) Run(a *app) error {
+	if scenarios.IsStation(c.Scenario) {
+		return explainStation(a, c.choice)
+	}
 	sc, err := c.scaled()
 	if err != nil {
 		return err
@@ -72,6 +92,18 @@ type scenarioValidateCmd struct {
 
 func (c *scenarioValidateCmd) Run(a *app) error {
 	for _, name := range c.Scenario {
+		if scenarios.IsStation(name) {
+			s, err := loadStation(name, settings{})
+			if err != nil {
+				return err
+			}
+			cfg, err := stationConfig(s, 1)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stdout, "%s: ok (station, load %.4g, %d figures known to theory)\n", name, cfg.Load(), len(cfg.Theory().Exact))
+			continue
+		}
 		s, err := scenarios.Load(name)
 		if err != nil {
 			return badInput(err)

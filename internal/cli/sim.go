@@ -74,6 +74,9 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 }
 
 func (c *simCmd) Run(a *app) error {
+	if scenarios.IsStation(c.Scenario) {
+		return c.station(a)
+	}
 	opt, err := c.options()
 	if err != nil {
 		return err

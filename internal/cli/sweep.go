@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"spillway/internal/record"
@@ -25,6 +26,9 @@ type sweepCmd struct {
 }
 
 func (c *sweepCmd) Run(a *app) error {
+	if slices.ContainsFunc(c.Scenario, scenarios.IsStation) {
+		return c.stations(a)
+	}
 	if c.Seeds < 1 || c.Seeds > 1000 {
 		return badInput(fmt.Errorf("--seeds %d: give 1 to 1000", c.Seeds))
 	}

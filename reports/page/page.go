@@ -61,8 +61,8 @@ var tmpl = template.Must(template.New("page").Funcs(template.FuncMap{
 	"list":  func(s []string) string { return strings.Join(s, ", ") },
 }).Parse(source))
 
-// tile is one number at the top.
-type tile struct{ Value, Label string }
+// Tile is one number at the top.
+type Tile struct{ Value, Label string }
 
 type section struct {
 	Heading string
@@ -76,7 +76,7 @@ type view struct {
 	V        gate.Verdict
 	Answer   []string
 	Beside   []string
-	Tiles    []tile
+	Tiles    []Tile
 	Sections []section
 	Compare  *reports.Table
 	Main     []reports.Table
@@ -94,13 +94,7 @@ func Write(w io.Writer, p Page) error {
 	v.Answer, v.Beside = answer(v.S), beside(p)
 	v.Tiles = tiles(v.S)
 	v.Verdict = v.V.Table()
-	for _, f := range p.Figures {
-		if len(v.Sections) == 0 || f.Section != "" && f.Section != v.Sections[len(v.Sections)-1].Heading {
-			v.Sections = append(v.Sections, section{Heading: f.Section})
-		}
-		last := &v.Sections[len(v.Sections)-1]
-		last.Figures = append(last.Figures, f)
-	}
+	v.Sections = sections(p.Figures)
 	if len(p.Others) > 0 {
 		names, runs := []string{p.Name}, []*record.Record{p.Record}
 		for _, o := range p.Others {
@@ -118,6 +112,18 @@ func Write(w io.Writer, p Page) error {
 		return fmt.Errorf("page: %w", err)
 	}
 	return nil
+}
+
+// sections puts figures under their headings.
+func sections(figures []Figure) (out []section) {
+	for _, f := range figures {
+		if len(out) == 0 || f.Section != "" && f.Section != out[len(out)-1].Heading {
+			out = append(out, section{Heading: f.Section})
+		}
+		last := &out[len(out)-1]
+		last.Figures = append(last.Figures, f)
+	}
+	return out
 }
 
 // answer is what the run says, in sentences made of its numbers.
@@ -166,12 +172,12 @@ func beside(p Page) (out []string) {
 	return out
 }
 
-func tiles(s reports.Summary) []tile {
+func tiles(s reports.Summary) []Tile {
 	sold := s.SoldOut.Text(reports.Moment)
 	if s.SoldOut.OK {
 		sold = reports.Seconds.Format(s.SoldOut.V)
 	}
-	return []tile{
+	return []Tile{
 		{s.Confirmed.Share.Text(reports.Share), "confirmed, of " + s.Stock.Text(reports.Count) + " in stock"},
 		{sold, "from the opening to sold out"},
 		{s.Wait.P50.Text(reports.Seconds), "wait for confirmation, p50"},

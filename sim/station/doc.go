@@ -42,6 +42,17 @@
 // with a cv beyond 1 needs blocks larger than usual: the means of small blocks are
 // skew, and Student's t then errs on the low side.
 //
+// # Theory
+//
+// Config.Theory gives every closed form that applies to a station, with its formula
+// and book: Erlang B, C and A, M/M/c/K, M/M/c+G, M/D/1, D/M/1, Pollaczek and Khinchine,
+// Cobham's priorities, retrial queues, and Little's law for the servers of any station
+// where nobody is lost. TestTheoryEqualsTheSuite holds it to the suite's own formulas,
+// which are written another way, and TestTheoryAgainstTheSimulator the rest to the
+// simulator: 137 comparisons. Where no closed form is known it says nothing: several
+// servers with a service that is not exponential, percentiles of M/G/1, limited
+// attempts.
+//
 // # Storms
 //
 // Storm is the other half of the theory, which has no steady state: users with
@@ -61,6 +72,12 @@
 //   - draw.FastExp over draw.Exp: a quarter of the cost, as deterministic.
 //   - Retrials are classical (every customer in the orbit has a clock of its own),
 //     as people with phones are; the constant policy, one call at a time, is not here.
+//   - Blocks shorter than a hundred relaxation times bias percentiles and narrow the
+//     intervals: Result.Enough says how many customers a block should have. M/M/16 at
+//     load 0.9 in blocks of 5,000 (15 relaxation times) has 84 % of its figures inside
+//     intervals of 95 %, in blocks of 40,000 it has 95 % (60 to 150 seeds).
+//   - An interrupted run keeps its first replications, not all that were complete: those
+//     with few attempts are complete sooner.
 //   - A load of 1 or more with nothing to bound it is refused. So is it with bounded
 //     places when customers retry for ever: the orbit then grows instead.
 package station

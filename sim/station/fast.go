@@ -81,6 +81,7 @@ func (r *run) fast(ctx context.Context, tallies []*tally) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
+			r.tell(id)
 		}
 		n := int(min(chunk, boundary-id))
 		r.service.fill(service[:n], r.seed, forService, id)

@@ -113,9 +113,12 @@ func (m *model) arrive(uint64) {
 			b.span, b.queueArea, b.serviceArea, b.orbitArea = -int64(now), m.queueArea, m.serviceArea, m.orbitArea
 		}
 	}
-	if id&(1<<12-1) == 0 && m.ctx.Err() != nil {
-		m.err = m.ctx.Err()
-		m.k.Halt()
+	if id&(1<<12-1) == 0 {
+		m.tell(id)
+		if m.ctx.Err() != nil {
+			m.err = m.ctx.Err()
+			m.k.Halt()
+		}
 	}
 	var i uint32
 	if n := len(m.spare); n > 0 {

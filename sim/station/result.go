@@ -28,6 +28,9 @@ type Result struct {
 	Blocks     int     // replications or batches
 	Customers  int     // measured in each
 	WarmUp     int     // customers discarded at the start of each run
+	Hasty      bool    // the rule of the warm-up asks for more: the start may still show
+	Enough     int     // customers that a block should have at least: fewer bias its percentiles and narrow the intervals
+	Partial    bool    // interrupted: the replications that were complete
 	Confidence float64 // of each interval by itself
 	Engine     string  // "recursion" or "kernel"
 	Load       float64 // offered by first attempts: rate × mean service ÷ servers
@@ -52,6 +55,63 @@ type Result struct {
 	// are long enough only when it is near 0: beyond ± 2/√Blocks the intervals of
 	// BatchMeans are too narrow. Replications are independent by construction.
 	Lag float64
+}
+
+// Unit is what a figure is counted in.
+type Unit uint8
+
+// The units.
+const (
+	Seconds Unit = iota + 1
+	Share        // 0..1
+	Number       // of customers, or attempts per customer
+	Rate         // customers per second
+)
+
+// Figure is one measured figure under its name.
+type Figure struct {
+	Key  string // as in Theory: "wait.mean", "wait.p95", "utilisation", "class.1.wait"
+	Name string // for people
+	Unit Unit
+	Estimate
+}
+
+// Figures lists every figure, in the order of a table.
+func (r *Result) Figures() []Figure {
+	var out []Figure
+	add := func(key, name string, u Unit, e Estimate) { out = append(out, Figure{key, name, u, e}) }
+	for _, of := range []struct {
+		what string
+		t    Times
+	}{{"wait", r.Wait}, {"sojourn", r.Sojourn}} {
+		for i, e := range []Estimate{of.t.Mean, of.t.P50, of.t.P90, of.t.P95, of.t.P99} {
+			q := []string{"mean", "p50", "p90", "p95", "p99"}[i]
+			add(of.what+"."+q, of.what+" "+q, Seconds, e)
+		}
+	}
+	for i, e := range r.ClassWait {
+		add(classKey(i), fmt.Sprintf("wait mean, class %d", i+1), Seconds, e)
+	}
+	add("utilisation", "utilisation", Share, r.Utilisation)
+	add("lost", "lost (of customers)", Share, r.Lost)
+	add("blocked", "blocked (of attempts)", Share, r.Blocked)
+	add("abandoned", "abandoned (of attempts)", Share, r.Abandoned)
+	add("attempts", "attempts per customer", Number, r.Attempts)
+	add("in_queue", "mean number waiting", Number, r.InQueue)
+	add("in_service", "mean number in service", Number, r.InService)
+	add("in_system", "mean number in station", Number, r.InSystem)
+	add("in_orbit", "mean number in orbit", Number, r.InOrbit)
+	add("throughput", "served", Rate, r.Throughput)
+	return out
+}
+
+func classKey(i int) string { return fmt.Sprintf("class.%d.wait", i+1) }
+
+// Wider is how many times as wide the intervals are that hold all together, over so
+// many comparisons, save with probability luck (Bonferroni).
+func (r *Result) Wider(comparisons int, luck float64) float64 {
+	dof := r.Blocks - 1
+	return studentT(1-luck/2/float64(comparisons), dof) / studentT((1+r.Confidence)/2, dof)
 }
 
 // The columns of a block's row.
@@ -124,7 +184,7 @@ func (c *Config) result(rows [][]float64) *Result {
 	times := func(first int) Times {
 		return Times{est(first), est(first + 1), est(first + 2), est(first + 3), est(first + 4)}
 	}
-	r := &Result{Method: c.Method, Blocks: c.Blocks, Customers: c.Customers, WarmUp: c.warmUp(), Confidence: c.Confidence,
+	r := &Result{Method: c.Method, Blocks: c.Blocks, Customers: c.Customers, WarmUp: c.warmUp(), Hasty: c.hasty(), Enough: c.enough(), Confidence: c.Confidence,
 		Engine: "kernel", Load: c.Load(), Wait: times(waitMean), Sojourn: times(sojournMean),
 		Utilisation: est(utilisation), Lost: est(lost), Blocked: est(blocked), Abandoned: est(abandoned), Attempts: est(attempts),
 		InQueue: est(inQueue), InService: est(inService), InSystem: est(inSystem), InOrbit: est(inOrbit), Throughput: est(throughput)}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"spillway/internal/draw"
 )
@@ -29,6 +30,16 @@ type run struct {
 	warm                     int
 	meanGap                  float64 // nanoseconds
 	service, patience, delay sampler
+	came                     func(more uint64) // nil = nobody asks
+	told                     uint64
+}
+
+// tell says how many customers have come.
+func (r *run) tell(id uint64) {
+	if r.came != nil && id > r.told {
+		r.came(id - r.told)
+		r.told = id
+	}
 }
 
 // gap is the time between customer id and the one before.
@@ -53,7 +64,8 @@ func (r *run) gaps(dst []int64, id uint64) {
 
 // Run simulates the station and returns what it measured. The same Config gives
 // the same Result on any number of cores. Errors: see Check; ErrBalance; that of
-// ctx when it ends first.
+// ctx when it ends first, beside which stand the replications that were complete by
+// then, when there are two, as a Partial result.
 func Run(ctx context.Context, c Config) (*Result, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
@@ -65,10 +77,16 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	}
 	rows := make([][]float64, c.Blocks)
 	errs := make([]error, runs)
+	var came func(uint64)
+	if c.Progress != nil {
+		var sum atomic.Uint64
+		all := uint64(runs) * (uint64(c.warmUp()) + uint64(blocks)*uint64(c.Customers))
+		came = func(more uint64) { c.Progress(min(sum.Add(more), all), all) }
+	}
 	one := func(n int) error {
 		r := &run{Config: c, warm: c.warmUp(), meanGap: 1e9 / c.Rate, service: c.Service.sampler(),
 			patience: c.Patience.sampler(), delay: c.Retry.Delay.sampler(),
-			seed: draw.Seed(c.Seed.U64(forRun, uint64(n), 0))}
+			seed: draw.Seed(c.Seed.U64(forRun, uint64(n), 0)), came: came}
 		tallies := make([]*tally, blocks)
 		for i := range tallies {
 			tallies[i] = new(tally)
@@ -80,6 +98,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		if err := simulate(ctx, tallies); err != nil {
 			return err
 		}
+		r.tell(uint64(r.warm) + uint64(blocks)*uint64(c.Customers))
 		for i, t := range tallies {
 			if r.isFast() { // nobody comes back: one attempt each, and what fails is lost
 				t.attempts, t.lost = t.customers, t.blocked+t.abandoned
@@ -106,8 +125,16 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	}
 	close(work)
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
+	for n, err := range errs {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil && n >= 2 && c.Method == Replications:
+			// The first ones, not all that were quick: those with few attempts are.
+			c.Blocks = n
+			r := c.result(rows[:n])
+			r.Partial = true
+			return r, err
+		default:
 			return nil, err
 		}
 	}
