@@ -26,6 +26,7 @@ type Kernel struct {
 	spare []uint32 // slots that are free
 	dead  int      // stopped events still in the heap
 	c     Counts
+	lanes []*Lane
 	halt  bool
 	err   error
 }
@@ -78,6 +79,9 @@ func (k *Kernel) Err() error { return k.err }
 func (k *Kernel) Counts() Counts {
 	c := k.c
 	c.Pending = len(k.heap) - k.dead
+	for _, l := range k.lanes {
+		c.Pending += l.n
+	}
 	return c
 }
 
@@ -194,21 +198,32 @@ func (k *Kernel) Halt() { k.halt = true }
 
 // Next is the moment of the next event; false when none is pending.
 func (k *Kernel) Next() (time.Duration, bool) {
-	k.skip()
-	if len(k.heap) == 0 {
-		return 0, false
-	}
-	return k.heap[0].at, true
+	at, _, ok := k.Peek()
+	return at, ok
 }
 
-// Order is the place of the next event among those of its moment, as OrderOf has
-// it; 0 when none is pending.
-func (k *Kernel) Order() uint64 {
+// Peek is the moment of the next event and its place among those of that moment, as
+// OrderOf has it; false when none is pending.
+func (k *Kernel) Peek() (at time.Duration, order uint64, ok bool) {
+	at, order, _, ok = k.first()
+	return at, order, ok
+}
+
+// first is the next event and the lane in which it stands; nil = the heap.
+func (k *Kernel) first() (at time.Duration, order uint64, lane *Lane, ok bool) {
 	k.skip()
-	if len(k.heap) == 0 {
-		return 0
+	if len(k.heap) > 0 {
+		at, order, ok = k.heap[0].at, k.heap[0].order, true
 	}
-	return k.heap[0].order
+	for _, l := range k.lanes {
+		if l.n == 0 {
+			continue
+		}
+		if e := &l.ring[l.head]; !ok || e.at < at || e.at == at && e.order < order {
+			at, order, lane, ok = e.at, e.order, l, true
+		}
+	}
+	return at, order, lane, ok
 }
 
 // OrderOf is the place that AtKey gives an event among those of its moment:
@@ -219,9 +234,16 @@ func OrderOf(priority int8, key uint64) uint64 {
 
 // Step runs the next event and reports whether there was one and the run may go on.
 func (k *Kernel) Step() bool {
-	k.skip()
-	if len(k.heap) == 0 || k.err != nil {
+	at, _, lane, ok := k.first()
+	if !ok || k.err != nil {
 		return false
+	}
+	if lane != nil {
+		e := lane.pop()
+		k.now = at
+		k.c.Ran++
+		e.f(e.arg)
+		return k.err == nil
 	}
 	e := k.pop()
 	s := k.release(e.slot)

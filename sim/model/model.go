@@ -118,6 +118,10 @@ type evening struct {
 	windows   *windows      // nil in the plain engine
 	slow      time.Duration // what a call of the store takes longer now
 
+	// What follows a constant delay needs no heap: requests on their way, services of
+	// a status call and others, answers on their way.
+	toServer, leaving, leavingLater, toVisitor *des.Lane
+
 	onWake, onReply, onTimeout, onArrive, onLeave, onWork func(uint64)
 }
 
@@ -154,6 +158,8 @@ func newEvening(sc *scenarios.Scaled, opt Options) (*evening, error) {
 		}
 		return e.constant(max(d, 0))
 	}
+	e.toServer, e.toVisitor = e.kernel.NewLane(), e.kernel.NewLane()
+	e.leaving, e.leavingLater = e.kernel.NewLane(), e.kernel.NewLane()
 	e.half = orDefault(opt.Network, DefaultNetwork) / 2
 	e.extra = orDefault(opt.Overhead, DefaultOverhead)
 	e.openAdmission()

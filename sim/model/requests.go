@@ -113,7 +113,7 @@ func (e *evening) post(ref, version uint32, m policy.Move, now time.Duration) {
 	}
 	e.requests.sent++
 	e.requests.open++
-	e.kernel.AtKey(now+e.half, servers, uint64(v.Visit), e.onArrive, uint64(i))
+	e.toServer.AtKey(now+e.half, servers, uint64(v.Visit), e.onArrive, uint64(i))
 }
 
 func (e *evening) arriveAtServer(i uint64) {
@@ -150,7 +150,7 @@ func (e *evening) answer(i uint32, r *request, o booking.Outcome, at time.Durati
 			r.timer.Stop()
 			r.armed = false
 		}
-		e.kernel.AtKey(at+e.half, people, uint64(r.visit), e.onReply, uint64(i))
+		e.toVisitor.AtKey(at+e.half, people, uint64(r.visit), e.onReply, uint64(i))
 	}
 }
 

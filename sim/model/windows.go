@@ -50,7 +50,6 @@ type windows struct {
 	formFrom uint64 // a form whose draw is below this takes less than ahead
 
 	// The servers' part.
-	nquiet, nlent int
 	served        int64    // the window in hand
 	heads         [][]call // of the window in hand, those not yet taken, by shard
 	moved         []movedUser
@@ -258,26 +257,21 @@ func (w *windows) serve(n int64) {
 		w.heads[i] = s.calls[n%3]
 	}
 	c := w.nextCall()
-	due, ok := k.Next()
-	order := k.Order()
+	due, order, ok := k.Peek()
 	for e.err == nil && k.Err() == nil {
 		if ok && due < end {
 			if c == nil || due < c.sent+e.half || due == c.sent+e.half && order < des.OrderOf(servers, uint64(c.visit)) {
 				k.Step()
-				due, ok = k.Next()
-				order = k.Order()
+				due, order, ok = k.Peek()
 				continue
 			}
 		}
 		if c == nil {
 			break
 		}
-		w.nquiet++
 		if !w.quiet(c, n) {
-			w.nlent++
 			w.lend(c)
-			due, ok = k.Next()
-			order = k.Order()
+			due, order, ok = k.Peek()
 		}
 		c = w.nextCall()
 	}

@@ -30,7 +30,11 @@ func (e *evening) work(i uint64) {
 		return
 	}
 	r.outcome, r.stage = o, finished
-	e.kernel.AtArg(max(r.ends, e.kernel.Now()), servers, e.onLeave, i)
+	lane := e.leaving
+	if r.step == booking.StepSubmit {
+		lane = e.leavingLater
+	}
+	lane.AtArg(max(r.ends, e.kernel.Now()), servers, e.onLeave, i)
 }
 
 // workOf is the outcome of a request's work, or 0 and when to ask again.
