@@ -125,10 +125,14 @@ type back struct {
 	due time.Duration
 }
 
-// cooled is a moved user's client that is offered back.
+// cooled is a moved user's client that is offered back, with the visit that waits
+// until due, if one does.
 type cooled struct {
+	cold
 	user   uint32
 	client client
+	waits  bool
+	due    time.Duration
 }
 
 // page is what a shard knows of 2^15 visits in a row, two bits each.
@@ -623,10 +627,18 @@ func (s *shard) collect(n int64) {
 		s.forget(visit)
 	}
 	s.ended[n&1] = s.ended[n&1][:0]
-	for _, x := range s.cooled[n&1] {
+	for i := range s.cooled[n&1] {
+		x := &s.cooled[n&1][i]
 		c := &s.clients[x.user>>s.w.bits]
-		if c.configAt != time.Duration(n+1) { // else another visit went there meanwhile
-			*c = x.client
+		if c.configAt == time.Duration(n+1) {
+			continue // another visit went there meanwhile
+		}
+		*c = x.client
+		if x.waits {
+			c.flags |= books
+			s.alive++
+			s.pageOf(x.visit).waiting++
+			s.schedule(&x.cold, x.due)
 		}
 	}
 	s.cooled[n&1] = s.cooled[n&1][:0]

@@ -224,14 +224,21 @@ func (e *evening) move(ref uint32, now time.Duration, what policy.Event, r polic
 		switch at := max(m.At, now); {
 		case p.lent:
 			e.windows.giveBack(ref, p, at)
-		case at < e.end:
-			e.kernel.AtKey(at, people, uint64(p.v.Visit), e.onWake, uint64(ref))
+		case at >= e.end:
+		case e.windows != nil && u.Holds == policy.HoldNone && e.windows.waits(ref, p, at):
+		default:
+			e.wakeAt(ref, p, at)
 		}
 	case policy.Send:
 		e.send(ref, u.ConfigVersion, m, now)
 	case policy.End:
 		e.over(ref, p, now)
 	}
+}
+
+// wakeAt lets a visit go on at a moment.
+func (e *evening) wakeAt(ref uint32, p *place, at time.Duration) {
+	e.kernel.AtKey(at, people, uint64(p.v.Visit), e.onWake, uint64(ref))
 }
 
 // over ends a visit and frees its place.

@@ -24,7 +24,8 @@ import (
 //     far behind.
 //   - The client of a user whose luck the servers may change at any moment (a submit
 //     may be under way, a ticket held, a config awaited) is moved to the servers' part
-//     with all visits of that user, and moved back when none is left.
+//     with all visits of that user, and moved back when none is left, or one that
+//     waits and holds nothing.
 //   - A shard's visit whose answer has to queue is lent to the servers' part, and comes
 //     back with its next moment. If its user opens the program meanwhile the shard
 //     sends word.
@@ -50,21 +51,21 @@ type windows struct {
 	formFrom uint64 // a form whose draw is below this takes less than ahead
 
 	// The servers' part.
-	served        int64    // the window in hand
-	heads         [][]call // of the window in hand, those not yet taken, by shard
-	moved         []movedUser
-	movedOf       map[booking.UserID]uint32
-	freed         []uint32
-	idle          []uint32 // moved users whose last visit ended in this window
-	offered       []uint32 // moved users whose client was offered back in the last one
-	gone          [2]map[uint32]struct{}
-	goneAt        time.Duration // when the older of gone is forgotten
-	handed        uint64        // visits taken over
-	returned      uint64        // visits given back
-	hits          []uint32      // catalogue copies that the edge served unasked, by look
-	opens         []opened      // visits that will be told that booking is open, from told on
-	told          int
-	onHand        func(uint64)
+	served   int64    // the window in hand
+	heads    [][]call // of the window in hand, those not yet taken, by shard
+	moved    []movedUser
+	movedOf  map[booking.UserID]uint32
+	freed    []uint32
+	idle     []uint32 // moved users whose last visit ended in this window
+	offered  []uint32 // moved users whose client was offered back in the last one
+	gone     [2]map[uint32]struct{}
+	goneAt   time.Duration // when the older of gone is forgotten
+	handed   uint64        // visits taken over
+	returned uint64        // visits given back
+	hits     []uint32      // catalogue copies that the edge served unasked, by look
+	opens    []opened      // visits that will be told that booking is open, from told on
+	told     int
+	onHand   func(uint64)
 }
 
 // edgeView is what the shards know of the config's copy at the edge. As long as a
@@ -83,6 +84,9 @@ type movedUser struct {
 	alive   int32 // visits under way
 	touched int64 // the window of its last arrival
 	idle    bool  // in the list of idle ones
+	waits   bool  // ref is a visit that waits until due, and nothing wakes it yet
+	ref     uint32
+	due     time.Duration
 }
 
 // opened is a visit that is told at a moment that booking is open, and then fetches
@@ -181,6 +185,9 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 		if ctx.Err() != nil && w.step < w.count {
 			// The servers catch up, so that every part has done the same windows.
 			w.serve(w.step)
+			for _, s := range w.shards {
+				s.cooled[w.step&1] = nil // they stay where they are
+			}
 			partial = true
 			w.step++
 			break
@@ -429,6 +436,29 @@ func (w *windows) giveBack(ref uint32, p *place, at time.Duration) {
 	e.spare = append(e.spare, ref)
 }
 
+// waits reports whether a moved user's visit that waits until a moment may go home
+// with its user at the end of the window; else the servers' part must wake it.
+func (w *windows) waits(ref uint32, p *place, at time.Duration) bool {
+	if p.v.Bot || at < time.Duration(w.served+3)<<w.shift || p.v.Phase == policy.PhasePollWait {
+		return false
+	}
+	m := &w.moved[p.client]
+	if m.alive != 1 || m.touched == w.served || p.v.Submits > 0 && p.v.Item != w.e.program.New(p.v.Visit, p.v.User, 0, w.e.lucky).Item {
+		return false
+	}
+	m.waits, m.ref, m.due = true, ref, at
+	w.rest(p.client)
+	return true
+}
+
+// rest puts a moved user on the list of those who may go home.
+func (w *windows) rest(m uint32) {
+	if u := &w.moved[m]; !u.idle {
+		u.idle = true
+		w.idle = append(w.idle, m)
+	}
+}
+
 // left notes the end of a visit that the servers' part has led.
 func (w *windows) left(p *place) {
 	switch {
@@ -437,22 +467,32 @@ func (w *windows) left(p *place) {
 		s := w.shards[p.v.User&w.mask]
 		s.ended[w.served&1] = append(s.ended[w.served&1], uint32(p.v.Visit))
 	default:
-		m := &w.moved[p.client]
-		if m.alive--; m.alive == 0 && !m.idle {
-			m.idle = true
-			w.idle = append(w.idle, p.client)
+		if m := &w.moved[p.client]; m.alive == 1 {
+			m.alive = 0
+			w.rest(p.client)
+		} else {
+			m.alive--
 		}
 	}
 }
 
-// cool offers the clients of idle users back to their shards. A shard takes one
-// back unless another visit of the user was on its way here meanwhile; both sides
-// can tell.
+// cool offers the clients of idle users back to their shards, with the one visit
+// that may wait. A shard takes one back unless another visit of the user was on its
+// way here meanwhile; both sides can tell.
 func (w *windows) cool(n int64) {
+	e := w.e
 	for _, m := range w.offered {
 		u := &w.moved[m]
-		if u.touched == n {
-			continue // came back
+		if u.touched == n { // came back
+			w.keep(u)
+			continue
+		}
+		if u.waits {
+			p := e.place(u.ref)
+			e.alive--
+			w.returned++
+			p.used = false
+			e.spare = append(e.spare, u.ref)
 		}
 		delete(w.movedOf, u.user)
 		*u = movedUser{}
@@ -462,13 +502,35 @@ func (w *windows) cool(n int64) {
 	for _, m := range w.idle {
 		u := &w.moved[m]
 		u.idle = false
-		if u.alive == 0 && (u.holds == policy.HoldNone || u.holds == policy.HoldBooked) {
-			s := w.shards[u.user&w.mask]
-			s.cooled[n&1] = append(s.cooled[n&1], cooled{uint32(u.user), u.client})
-			w.offered = append(w.offered, m)
+		var visits int32
+		if u.waits {
+			visits = 1
 		}
+		if u.alive != visits || u.holds != policy.HoldNone && u.holds != policy.HoldBooked || u.waits && u.touched == n {
+			w.keep(u)
+			continue
+		}
+		c := cooled{user: uint32(u.user), client: u.client, waits: u.waits}
+		if u.waits {
+			p := e.place(u.ref)
+			c.due = u.due
+			c.cold.from(&p.v)
+			c.cold.reach(p.stages)
+			c.cold.group, c.cold.version = p.group, uint8(u.version)
+		}
+		s := w.shards[u.user&w.mask]
+		s.cooled[n&1] = append(s.cooled[n&1], c)
+		w.offered = append(w.offered, m)
 	}
 	w.idle = w.idle[:0]
+}
+
+// keep lets the servers' part wake the visit of a user who stays.
+func (w *windows) keep(u *movedUser) {
+	if u.waits {
+		u.waits = false
+		w.e.wakeAt(u.ref, w.e.place(u.ref), u.due)
+	}
 }
 
 // close adds up what the shards have counted.
