@@ -79,19 +79,28 @@ type Coin struct {
 	Origin time.Duration // offset of epoch 0's start, phase aside
 }
 
-// Epoch is the number of the epoch in which the user is at time now.
-func (c Coin) Epoch(user booking.UserID, now time.Duration) int64 {
-	d := now - c.Origin + c.phase(user)
-	e := int64(d / c.Period)
+// Turn is the number of the epoch in which the user is at time now, and when it
+// ends: the earliest useful press.
+func (c Coin) Turn(user booking.UserID, now time.Duration) (epoch int64, end time.Duration) {
+	phase := c.phase(user)
+	d := now - c.Origin + phase
+	epoch = int64(d / c.Period)
 	if d%c.Period < 0 {
-		e--
+		epoch--
 	}
-	return e
+	return epoch, c.Origin - phase + time.Duration(epoch+1)*c.Period
 }
 
-// EpochEnd is when the user's present epoch ends: the earliest useful press.
+// Epoch is the number of the epoch in which the user is at time now.
+func (c Coin) Epoch(user booking.UserID, now time.Duration) int64 {
+	epoch, _ := c.Turn(user, now)
+	return epoch
+}
+
+// EpochEnd is when the user's present epoch ends.
 func (c Coin) EpochEnd(user booking.UserID, now time.Duration) time.Duration {
-	return c.Origin - c.phase(user) + time.Duration(c.Epoch(user, now)+1)*c.Period
+	_, end := c.Turn(user, now)
+	return end
 }
 
 func (c Coin) phase(user booking.UserID) time.Duration {

@@ -376,12 +376,13 @@ func (p *Program) press(v *Visitor, user *User, config Runtime, now time.Duratio
 	v.Presses++
 	v.PressedAt = now
 	passed := true
+	var epochEnds time.Duration
 	switch config.Gate {
 	case GateOriginal:
 		u := luck.Uniform(booking.DrawCoin, uint64(v.Visit), uint32(v.Presses))
 		passed = OriginalPasses(int(config.Probability*100+0.5), u)
 	case GateCoin:
-		v.Epoch = config.Coin.Epoch(v.User, now)
+		v.Epoch, epochEnds = config.Coin.Turn(v.User, now)
 		passed = config.Coin.Passes(v.User, v.Epoch, config.Probability)
 	}
 	if passed {
@@ -393,7 +394,7 @@ func (p *Program) press(v *Visitor, user *User, config Runtime, now time.Duratio
 	if config.Gate == GateCoin {
 		// A press before the epoch turns would lose again, and the client knows it.
 		human := luck.Between(booking.DrawHuman, uint64(v.Visit), uint32(v.Locks), p.HumanMin, p.HumanMax)
-		m.At = max(m.At, config.Coin.EpochEnd(v.User, now)+human)
+		m.At = max(m.At, epochEnds+human)
 	}
 	m.Marks |= marks | MarkCoinLost
 	return m

@@ -17,20 +17,20 @@ type crowd struct {
 	tally    *tally
 	begun    uint64
 	alive    int
-	started  []uint64   // by group
-	reached  [][]uint64 // by group and stage
-	ended    [][]uint64 // by group and final
+	started  []uint64                     // by group
+	reached  [][stageConfirmed + 1]uint64 // by group and stage; the first stage is started
+	ended    [][finalsMax]uint64          // by group and final
 	pressers pressers
 }
 
 func newCrowd(t *tally, length time.Duration) crowd {
-	c := crowd{tally: t, started: make([]uint64, len(t.groups)), pressers: pressers{width: pressWidth(length)}}
-	for range t.groups {
-		c.reached = append(c.reached, make([]uint64, len(record.Stages())))
-		c.ended = append(c.ended, make([]uint64, len(policy.Finals())))
-	}
-	return c
+	n := len(t.groups)
+	return crowd{tally: t, started: make([]uint64, n), reached: make([][stageConfirmed + 1]uint64, n),
+		ended: make([][finalsMax]uint64, n), pressers: pressers{width: pressWidth(length)}}
 }
+
+// finalsMax is more than there are finals, and a power of two.
+const finalsMax = 16
 
 // start counts a visit that begins.
 func (c *crowd) start(group uint8, now time.Duration) {
@@ -38,7 +38,6 @@ func (c *crowd) start(group uint8, now time.Duration) {
 	c.alive++
 	c.started[group]++
 	c.tally.count(countVisits, now)
-	c.reached[group][stageVisit]++
 }
 
 // reach counts a visit once in a stage of the funnel.
@@ -140,6 +139,7 @@ func (c *crowd) groupsOf() (out []record.Group) {
 	stages, finals := record.Stages(), policy.Finals()
 	for i, name := range c.tally.groups {
 		g := record.Group{Name: name, Visitors: c.started[i], Stages: map[string]uint64{}, Finals: map[string]uint64{}}
+		c.reached[i][stageVisit] = c.started[i]
 		for s, n := range c.reached[i] {
 			if n > 0 {
 				g.Stages[stages[s]] = n

@@ -42,6 +42,9 @@ type tally struct {
 	counts [counters][]uint64
 	bins   bins
 	runs   []spell // by step, outcome and group
+
+	second int // the one asked for last, and where it begins
+	from   time.Duration
 }
 
 // spell is so many answers in a row that took the same time in the same second: most
@@ -86,7 +89,7 @@ func (t *tally) answered(step booking.Step, o booking.Outcome, group uint8, base
 		return
 	}
 	r := &t.runs[(int(step)*outcomeMax+int(o))*len(t.groups)+int(group)]
-	sec, d := int32(sent/time.Second), now-sent
+	sec, d := int32(t.secondOf(sent)), now-sent
 	if r.n > 0 && r.sec == sec && r.d == d {
 		r.n++
 		return
@@ -163,8 +166,17 @@ func (b *bins) of(sec int32) int32 {
 	return start
 }
 
+// secondOf is the second that holds a moment; most are asked in a row.
+func (t *tally) secondOf(at time.Duration) int {
+	if d := at - t.from; d < 0 || d >= time.Second {
+		t.second = max(int(at/time.Second), 0)
+		t.from = time.Duration(t.second) * time.Second
+	}
+	return t.second
+}
+
 func (t *tally) count(which int, at time.Duration) {
-	s := max(int(at/time.Second), 0)
+	s := t.secondOf(at)
 	c := t.counts[which]
 	for len(c) <= s {
 		c = append(c, 0)
