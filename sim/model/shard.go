@@ -228,7 +228,7 @@ func (s *shard) do(n int64) {
 	s.keys, s.other = window.Sort(s.keys, s.other)
 	s.orderTies()
 	s.late = s.late[:0]
-	s.touch(arrivals[:min(32, len(arrivals))])
+	s.touch(arrivals[:min(touched, len(arrivals))])
 	var nextArrival, nextDue, nextLate int
 	for {
 		// Of one moment the smaller visit goes first, as the kernel has it.
@@ -261,8 +261,8 @@ func (s *shard) do(n int64) {
 			s.wake(s.due[uint32(s.keys[nextDue])], now)
 			nextDue++
 		case 2:
-			if nextArrival&31 == 0 && nextArrival+32 < len(arrivals) {
-				s.touch(arrivals[nextArrival+32 : min(nextArrival+64, len(arrivals))])
+			if nextArrival&(touched-1) == 0 && nextArrival+touched < len(arrivals) {
+				s.touch(arrivals[nextArrival+touched : min(nextArrival+2*touched, len(arrivals))])
 			}
 			s.arrive(arrivals[nextArrival], now)
 			nextArrival++
@@ -290,6 +290,9 @@ func (s *shard) orderTies() {
 		}
 	}
 }
+
+// touched is how many clients are read ahead at a time.
+const touched = 512
 
 // touch reads the clients of arrivals to come, side by side: they lie anywhere, and
 // waiting for one after the other would be most of the cost.
