@@ -13,7 +13,7 @@ func TestComparePrediction(t *testing.T) {
 	whole(t)
 	attack := measuredLike(t, "smoke")
 	sim := t.TempDir()
-	if code, _, stderr := spillway("sim", "smoke", "--unscaled", "--out", sim); code != 0 {
+	if code, _, stderr := spillway("sim", "smoke", "--window", "opening", "--unscaled", "--out", sim); code != 0 {
 		t.Fatal(stderr)
 	}
 	svg := filepath.Join(t.TempDir(), "both.svg")
@@ -30,7 +30,7 @@ func TestComparePrediction(t *testing.T) {
 		t.Errorf("exit code %d, %v: %+v", code, err, p.Errors)
 	}
 	other := t.TempDir()
-	if code, _, stderr := spillway("sim", "smoke", "--unscaled", "--set", "queue.depth=3000", "--out", other); code != 0 {
+	if code, _, stderr := spillway("sim", "smoke", "--window", "opening", "--unscaled", "--set", "queue.depth=3000", "--out", other); code != 0 {
 		t.Fatal(stderr)
 	}
 	for name, args := range map[string][]string{

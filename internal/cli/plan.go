@@ -27,6 +27,7 @@ type planCmd struct {
 	Objective []string `sep:"none" placeholder:"TEXT" help:"An objective, as in 'submit.queued.peak.p99 < 800ms'; repeatable; instead of the scenario's own."`
 	Tornado   string   `placeholder:"METRIC" help:"Instead: run low and high of every assumption and show which moves this metric most, as in submit.p99."`
 	Seeds     int      `default:"5" help:"Seeds of every point, from --seed on."`
+	Window    string   `default:"opening" enum:"day,opening" help:"opening: the scenario's own window and scale; day: every visit of its day, people 1:1 and time x 1. --scale, --time and --set win."`
 	output
 }
 
@@ -49,7 +50,7 @@ func (c *planCmd) Run(a *app) error {
 		}
 	}
 	load := func() (*scenarios.Spec, error) {
-		spec, err := loader(c.Scenario, c.settings)()
+		spec, err := loader(c.Scenario, c.settings, c.Window)()
 		if err == nil && len(c.Objective) > 0 {
 			spec.Objectives = c.Objective
 			err = badInput(spec.SetAll()) // writes the text anew

@@ -388,6 +388,11 @@ func (s *reportSet) commands() []string {
 	case s.Baseline != nil || len(s.Sweeps) > 0:
 		return append(out, fmt.Sprintf("make spike SEED=%d", m.Header.Seed))
 	}
+	if h := &m.Header; h.Label == "sim" {
+		// The record does not keep the command: window and scale are all that it tells.
+		return append(out, fmt.Sprintf("spillway sim %s --seed %d --scale 1:%.6g --time %g --set window.from=%v --set window.to=%v",
+			h.Scenario, h.Seed, 1/h.People, h.TimeScale, h.From, h.To))
+	}
 	return append(out, fmt.Sprintf("spillway attack %s --seed %d", m.Header.Scenario, m.Header.Seed))
 }
 

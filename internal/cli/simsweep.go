@@ -29,6 +29,9 @@ func (s simulation) args() []string {
 	if s.Unscaled {
 		out = append(out, "--unscaled")
 	}
+	if s.Calibration != "" {
+		out = append(out, "--calibration", s.Calibration)
+	}
 	return out
 }
 

@@ -87,6 +87,7 @@ func TestSimSweep(t *testing.T) {
 
 func TestSimSweepRefuses(t *testing.T) {
 	for name, args := range map[string][]string{
+		"the other arm's window":   {"--vary", "queue.depth=1000,2000", "--window", "day"},
 		"options of the other arm": {"--vary", "queue.depth=1000,2000", "--network", "1ms"},
 		"native":                   {"--vary", "queue.depth=1000,2000", "--arm", "sim", "--set", "gateway.native=on"},
 		"a sample of a grid":       {"--vary", "queue.depth=1000..2000/3", "--sample", "4"},

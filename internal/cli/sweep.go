@@ -19,6 +19,7 @@ type sweepCmd struct {
 	Layers   bool     `help:"Also run with each layer switched off, one at a time."`
 	Seeds    int      `default:"1" help:"Seeds a point, from --seed on; the same ones at every point."`
 	Arm      string   `default:"attack" enum:"attack,sim" help:"attack: real requests, one run at a time; sim: simulated, as many as there are cores."`
+	Window   string   `default:"opening" enum:"day,opening" help:"opening: the scenario's own window and scale; day: with --arm sim, every visit of its day, people 1:1 and time x 1. --scale, --time and --set win."`
 	settings
 	simulation
 	output
@@ -40,10 +41,10 @@ func (c *sweepCmd) Run(a *app) error {
 	}
 	points := make([][][]record.Setting, len(c.Scenario))
 	for i, name := range c.Scenario {
-		load := loader(name, c.settings)
+		load := loader(name, c.settings, c.Window)
 		var axes []sweep.Axis
 		if c.Sample == 0 {
-			if axes, err = axesOf(name, c.settings, c.Vary); err != nil {
+			if axes, err = axesOf(load, c.Vary); err != nil {
 				return err
 			}
 		}
@@ -112,7 +113,7 @@ func (c *sweepCmd) Run(a *app) error {
 			break
 		}
 		show.say("[%d/%d] %s: %d points × %d seeds", i+1, len(c.Scenario), name, len(points[i]), len(seeds))
-		recs, err := arm.plan(a, loader(name, c.settings), points[i], seeds, filepath.Join(dir, pointsDir), show).Do(a.ctx)
+		recs, err := arm.plan(a, loader(name, c.settings, c.Window), points[i], seeds, filepath.Join(dir, pointsDir), show).Do(a.ctx)
 		if err != nil && !errors.Is(err, errInterrupted) {
 			return err
 		}
@@ -135,7 +136,10 @@ type arm struct {
 func (c *sweepCmd) arm() (arm, error) {
 	if c.Arm != "sim" {
 		if c.simulation != simulationDefaults {
-			return arm{}, badInput(errors.New("--network, --overhead and --unscaled are for --arm sim"))
+			return arm{}, badInput(errors.New("--network, --overhead, --unscaled and --calibration are for --arm sim"))
+		}
+		if c.Window != windowOpening {
+			return arm{}, badInput(fmt.Errorf("--window %s is for --arm sim: real requests cannot be sent for a whole day; leave it out or set window.from and window.to", c.Window))
 		}
 		return arm{"", scaledFor, sweepPlan}, nil
 	}
@@ -161,24 +165,27 @@ func (c *sweepCmd) command() string {
 	if c.Layers {
 		args = append(args, "--layers")
 	}
+	if c.Window != windowOpening {
+		args = append(args, "--window", c.Window)
+	}
 	args = append(args, c.settings.args()...)
 	return strings.Join(append(args, c.simulation.args()...), " ")
 }
 
 // loader loads a scenario with the flags' changes, afresh at every call.
-func loader(name string, set settings) func() (*scenarios.Spec, error) {
+func loader(name string, set settings, window string) func() (*scenarios.Spec, error) {
 	return func() (*scenarios.Spec, error) {
 		spec, err := scenarios.Load(name)
 		if err == nil {
-			err = set.apply(spec)
+			err = set.within(window, spec)
 		}
 		return spec, badInput(err)
 	}
 }
 
 // axesOf reads --vary arguments against a scenario.
-func axesOf(name string, set settings, vary []string) ([]sweep.Axis, error) {
-	spec, err := loader(name, set)()
+func axesOf(load func() (*scenarios.Spec, error), vary []string) ([]sweep.Axis, error) {
+	spec, err := load()
 	if err != nil {
 		return nil, err
 	}

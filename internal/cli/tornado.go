@@ -132,6 +132,9 @@ func (p *planning) tornado() error {
 // command is how to ask again.
 func (c *planCmd) command() string {
 	args := []string{"spillway", "plan", c.Scenario, "--tornado", c.Tornado, "--seed", fmt.Sprint(c.Seed), "--seeds", fmt.Sprint(c.Seeds)}
+	if c.Window != windowOpening {
+		args = append(args, "--window", c.Window)
+	}
 	args = append(args, c.settings.args()...)
 	return strings.Join(append(args, c.simulation.args()...), " ")
 }
