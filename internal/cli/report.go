@@ -286,6 +286,10 @@ func (s *reportSet) figures() (out []drawing, tables []reports.Table, err error)
 		if err = add("The run", figs, e); err != nil {
 			return
 		}
+		figs, e = plot.Opening(s.Main)
+		if err = add("The opening, second by second", figs, e); err != nil {
+			return
+		}
 	}
 	var sets []plot.Set
 	for _, recs := range s.Sweeps {
