@@ -22,7 +22,15 @@ func Wilson(k, n uint64) (lo, hi float64) {
 	p, m := float64(min(k, n))/float64(n), float64(n)
 	mid := (p + z*z/(2*m)) / (1 + z*z/m)
 	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
-	return max(0, mid-half), min(1, mid+half)
+	lo, hi = max(0, mid-half), min(1, mid+half)
+	// None and all of them are exact, and rounding must not say otherwise.
+	if k == 0 {
+		lo = 0
+	}
+	if k >= n {
+		hi = 1
+	}
+	return lo, hi
 }
 
 // leastSeeds is how many runs a point needs before a share of them is shown.

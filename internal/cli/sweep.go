@@ -17,7 +17,7 @@ type sweepCmd struct {
 	Sample   int      `placeholder:"N" help:"Instead of the grid N points of a Latin hypercube over the ranges, KEY=lo..hi or KEY=lo..hi/log, drawn by --seed."`
 	Cross    bool     `help:"Vary one key at a time instead of the whole grid."`
 	Layers   bool     `help:"Also run with each layer switched off, one at a time."`
-	Seeds    int      `default:"1" help:"Seeds a point, from --seed on; the same ones at every point."`
+	Seeds    int      `placeholder:"N" help:"Seeds a point, from --seed on; the same ones at every point. By default 1 for the attack, 5 for the simulator."`
 	Arm      string   `default:"attack" enum:"attack,sim" help:"attack: real requests, one run at a time; sim: simulated, as many as there are cores."`
 	Window   string   `default:"opening" enum:"day,opening" help:"opening: the scenario's own window and scale; day: with --arm sim, every visit of its day, people 1:1 and time x 1. --scale, --time and --set win."`
 	settings
@@ -25,7 +25,16 @@ type sweepCmd struct {
 	output
 }
 
+// simSeeds is how many seeds a simulated point has unless told: with one there is
+// no interval, and three are the fewest that say anything of a probability.
+const simSeeds = 5
+
 func (c *sweepCmd) Run(a *app) error {
+	if c.Seeds == 0 {
+		if c.Seeds = 1; c.Arm == "sim" {
+			c.Seeds = simSeeds
+		}
+	}
 	if c.Seeds < 1 || c.Seeds > 1000 {
 		return badInput(fmt.Errorf("--seeds %d: give 1 to 1000", c.Seeds))
 	}

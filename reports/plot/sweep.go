@@ -105,8 +105,7 @@ func valueAxis(key string, xs []float64) axis {
 const maxLines = 8
 
 // Curves draws what one key of a sweep moves, a small panel per metric: the mean
-// over the seeds with its interval. With several lines (other keys varied too) each
-// has its colour and no interval.
+// over the seeds with its interval, a line for each setting of the other keys.
 func Curves(points []RunPoint, key string) (Figure, error) {
 	id := "sweep-" + slug(key)
 	rows := rowsOf(points, key)
@@ -134,7 +133,7 @@ func Curves(points []RunPoint, key string) (Figure, error) {
 		}
 	}
 	x := valueAxis(key, xs)
-	unknown := false
+	unknown, pooled := false, false
 	for _, name := range sweepNames {
 		m, _ := MetricByName(name)
 		m, ok := telling(m, all)
@@ -154,16 +153,17 @@ func Curves(points []RunPoint, key string) (Figure, error) {
 				}
 				mean[j], lo[j], hi[j] = sp.Mean, sp.Lo, sp.Hi
 				high = max(high, sp.Mean)
-				if len(rows) == 1 {
+				if finite(sp.Hi) && (len(rows) == 1 || sp.Hi < 1.5*high) { // one wide interval must not flatten eight lines
 					high = max(high, sp.Hi)
 				}
+				pooled = pooled || sp.Pooled
 				if sp.N < 2 {
 					lo[j], hi[j] = nan, nan
 				}
 			}
 			p.draw = append(p.draw, func(f *frame) {
-				if len(rows) == 1 {
-					f.band(r.xs, lo, hi, fade(c, 0.2))
+				f.band(r.xs, lo, hi, fade(c, 0.2))
+				if len(rows) == 1 { // of several lines they would hide each other
 					for j := range r.xs {
 						if finite(lo[j]) {
 							f.whisker(r.xs[j], max(lo[j], f.y.min), min(hi[j], f.y.max), fade(c, 0.7))
@@ -192,7 +192,10 @@ func Curves(points []RunPoint, key string) (Figure, error) {
 	for i, p := range s.panels {
 		p.x.bare = i+s.cols < len(s.panels)
 	}
-	s.caption = "Each panel is one effect of " + keyLabel(key) + "; the ticks are the values that were run. " + seedsNote(seeds[0], seeds[1], len(rows) == 1)
+	s.caption = "Each panel is one effect of " + keyLabel(key) + "; the ticks are the values that were run. " + seedsNote(seeds[0], seeds[1], "bands")
+	if pooled {
+		s.caption += " " + pooledNote
+	}
 	if unknown {
 		s.caption += " \"?\": too few samples to tell."
 	}
@@ -214,17 +217,18 @@ func lineColor(i, n int) paint {
 	return ramp(0.9 * float64(i) / float64(n-1))
 }
 
-// seedsNote says what the intervals are.
-func seedsNote(least, most int, bands bool) string {
+// pooledNote says what a percentile of several seeds together is.
+const pooledNote = "A percentile that one seed's samples cannot carry is that of all seeds' samples together, its interval from leaving out one seed at a time."
+
+// seedsNote says what the intervals are that are drawn as bands or whiskers.
+func seedsNote(least, most int, drawn string) string {
 	switch {
 	case most <= 1:
 		return "One seed a point: no interval can be given, and a step between two points may be luck."
-	case !bands:
-		return fmt.Sprintf("Means over %s seeds a point.", fromTo(least, most))
 	case most < 3:
-		return fmt.Sprintf("Means over %s seeds a point; the whiskers span the smallest and the largest.", fromTo(least, most))
+		return fmt.Sprintf("Means over %s seeds a point; the %s span the smallest and the largest.", fromTo(least, most), drawn)
 	}
-	return fmt.Sprintf("Means over %s seeds a point; whiskers are the 95 %% t-interval of the mean, with fewer than three seeds the smallest and the largest.", fromTo(least, most))
+	return fmt.Sprintf("Means over %s seeds a point; %s are the 95 %% t-interval of the mean, with fewer than three seeds the smallest and the largest.", fromTo(least, most), drawn)
 }
 
 func fromTo(a, b int) string {
