@@ -55,3 +55,22 @@ func OfRuns(k, n uint64) string {
 	lo, hi := Wilson(k, n)
 	return fmt.Sprintf("%d of %d [%.0f … %.0f %%]", k, n, 100*lo, 100*hi)
 }
+
+// Student is the 97.5 % quantile of Student's t, from the usual table; between its
+// rows the wider value holds.
+func Student(df int) float64 {
+	table := []float64{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+		2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+		2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042}
+	switch {
+	case df < 1:
+		return math.Inf(1)
+	case df <= len(table):
+		return table[df-1]
+	case df < 60:
+		return table[len(table)-1]
+	case df < 120:
+		return 2.000
+	}
+	return 1.980
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"spillway/internal/booking"
 	"spillway/internal/draw"
 	"spillway/internal/record"
 	"spillway/reports"
@@ -23,7 +24,7 @@ import (
 type validateCmd struct {
 	Scenario   string        `arg:"" optional:"" default:"suikang-sweep" help:"Short scenario to calibrate on and to predict around."`
 	Seed       uint64        `default:"1" help:"Seed of the calibration run and of every measurement."`
-	Blind      uint64        `placeholder:"SEED" help:"Predict with this seed instead: other visitors, so that their luck is part of the error."`
+	Blind      uint64        `placeholder:"SEED" help:"Predict with ten seeds from this one on instead: other visitors, so that their luck is part of the error."`
 	Points     []string      `sep:";" default:"admission.probability=5%;admission.probability=50%;queue.depth=2000;visitor.booking_share=30%;admission.probability=5%,writer-stop" help:"What to predict and measure: settings KEY=VALUE, several joined by commas, or writer-stop."`
 	ScalesTime time.Duration `default:"15s" placeholder:"D" help:"What the largest scale of the comparison of scales may take to simulate; 0s for no comparison."`
 	output
@@ -173,20 +174,28 @@ func (c *validateCmd) point(a *app, show *progress, step, dir string, i int, poi
 	if err != nil {
 		return pair{}, err
 	}
-	seed := c.Seed
-	if c.Blind != 0 {
-		seed = c.Blind
-	}
-	guess, err := simulatedFor(spec, seed)
+	guesses, err := c.evenings(spec)
 	if err != nil {
 		return pair{}, err
 	}
-	show.say("%s predicting %s, margin %+.1f σ", step, point, guess.Prediction.Margin)
+	first := guesses[0].sc
+	show.say("%s predicting %s from %d evenings, margin %+.1f σ", step, point, len(guesses), first.Prediction.Margin)
 	p := pair{name: point}
-	if p.sim, err = sim.Run(a.ctx, guess, cal.Options()); err != nil {
-		return pair{}, err
+	var sims []*record.Record
+	for _, g := range guesses {
+		opt := cal.Options()
+		opt.Phase = g.phase
+		rec, err := sim.Run(a.ctx, g.sc, opt)
+		if err != nil {
+			return pair{}, err
+		}
+		if a.ctx.Err() != nil {
+			return pair{}, errInterrupted
+		}
+		cal.AsMeasured(rec)
+		sims = append(sims, rec)
 	}
-	cal.AsMeasured(p.sim)
+	p.sim = sims[0]
 	sc, err := scaledFor(spec, c.Seed)
 	if err != nil {
 		return pair{}, err
@@ -202,7 +211,7 @@ func (c *validateCmd) point(a *app, show *progress, step, dir string, i int, poi
 	if err := errors.Join(keep(dir, file+"-sim.rec", p.sim), keep(dir, file+"-attack.rec", p.attack)); err != nil {
 		return pair{}, err
 	}
-	if p.held, err = reports.Predict(point, p.sim, p.attack); err != nil {
+	if p.held, err = reports.PredictBy(point, sims, p.attack); err != nil {
 		return pair{}, err
 	}
 	if p.held.Near {
@@ -211,6 +220,54 @@ func (c *validateCmd) point(a *app, show *progress, step, dir string, i int, poi
 		show.say("      %s", p.held.Errors.Text())
 	}
 	return p, nil
+}
+
+// Evenings that a point is simulated in: one alone would be held to luck that nobody
+// could have foretold.
+const (
+	evenings = 10 // with other visitors
+	phases   = 8  // with the same ones: moments of the writer's beat
+)
+
+// guess is one evening to be simulated.
+type guess struct {
+	sc    *scenarios.Scaled
+	phase time.Duration
+}
+
+// evenings are the simulations of a point. With the visitors of the measurement all
+// that is unknown is when the writer's beat comes, which decides who meets a full
+// queue; with --blind it is everything.
+func (c *validateCmd) evenings(spec *scenarios.Spec) (out []guess, err error) {
+	if c.Blind != 0 {
+		for seed := c.Blind; len(out) < evenings; seed++ {
+			if seed == c.Seed {
+				continue // those visitors are the measured ones
+			}
+			sc, err := simulatedFor(spec, seed)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, guess{sc: sc})
+		}
+		return out, nil
+	}
+	sc, err := simulatedFor(spec, c.Seed)
+	if err != nil {
+		return nil, err
+	}
+	beat := spec.Ledger.Every
+	switch spec.Mode {
+	case booking.ModeTimedWriter:
+		beat = spec.Ledger.FlushEvery
+	case booking.ModeLossless:
+		beat = 0
+	}
+	out = append(out, guess{sc: sc}) // the seed's own moment
+	for i := 1; i < phases && beat > 0; i++ {
+		out = append(out, guess{sc, time.Duration(float64(beat) * (float64(i) + 0.5) / phases)})
+	}
+	return out, nil
 }
 
 // scales simulates the scenario at the largest scale that fits, at 1:100, at
@@ -372,7 +429,7 @@ func (c *validateCmd) report(a *app, show *progress, dir string, base *record.Re
 
 // overallTable is one row a point, and the goal below.
 func overallTable(held []reports.Prediction, errs reports.Errors) reports.Table {
-	t := reports.Table{Title: "Predictions against the goal", Columns: []string{"point", "margin", "figures", "median error", "worst error", "worst of"}}
+	t := reports.Table{Title: "Predictions against the goal", Columns: []string{"point", "margin", "figures", "median error", "worst error", "worst of", "within chance"}}
 	percent := func(v reports.Value) string {
 		if !v.OK {
 			return "–"
@@ -380,15 +437,16 @@ func overallTable(held []reports.Prediction, errs reports.Errors) reports.Table 
 		return fmt.Sprintf("%.1f %%", 100*v.V)
 	}
 	for _, p := range held {
-		row := []string{p.Name, "n/a", fmt.Sprint(p.Errors.N), percent(p.Errors.Median), percent(p.Errors.Worst), p.Errors.WorstOf}
+		row := []string{p.Name, "n/a", fmt.Sprint(p.Errors.N), percent(p.Errors.Median), percent(p.Errors.Worst), p.Errors.WorstOf, fmt.Sprint(p.Errors.Within)}
 		if p.Margin.OK {
 			row[1] = fmt.Sprintf("%+.1f σ", p.Margin.V)
 		}
 		if p.Near {
-			row[2], row[3], row[4], row[5] = "–", "too close to call", "–", ""
+			row[2], row[3], row[4], row[5], row[6] = "–", "too close to call", "–", "", "–"
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	t.Notes = []string{"Away from the tipping line: " + errs.Text() + "."}
+	t.Notes = []string{"Away from the tipping line: " + errs.Text() + ".",
+		fmt.Sprintf("Within chance: figures whose sampling error, luck of the evening or noise of the machine exceeds %.0f %% by itself, and whose error is within three standard errors of it; one beyond counts as an error.", 100*reports.GoalWorst)}
 	return t
 }

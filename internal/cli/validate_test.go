@@ -29,6 +29,44 @@ func TestValidatePoints(t *testing.T) {
 	}
 }
 
+// With the same visitors the writer's beat is all that is varied, with --blind the
+// visitors are, and never those that are measured.
+func TestValidateEvenings(t *testing.T) {
+	load := func(name string) *scenarios.Spec {
+		spec, err := scenarios.Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return spec
+	}
+	same, err := (&validateCmd{Seed: 1}).evenings(load("suikang-sweep"))
+	if err != nil || len(same) != phases {
+		t.Fatalf("%d evenings, %v", len(same), err)
+	}
+	moments := map[time.Duration]bool{}
+	for _, g := range same {
+		moments[g.phase] = true
+		if g.sc.Seed != 1 || g.phase >= 50*time.Millisecond {
+			t.Errorf("seed %d, beat after %v", g.sc.Seed, g.phase)
+		}
+	}
+	if len(moments) != phases {
+		t.Errorf("%d moments of the beat", len(moments))
+	}
+	other, err := (&validateCmd{Seed: 3, Blind: 2}).evenings(load("suikang-sweep"))
+	if err != nil || len(other) != evenings {
+		t.Fatalf("%d evenings, %v", len(other), err)
+	}
+	for _, g := range other {
+		if g.sc.Seed == 3 || g.phase != 0 {
+			t.Errorf("blind: seed %d, beat after %v", g.sc.Seed, g.phase)
+		}
+	}
+	if one, err := (&validateCmd{Seed: 1}).evenings(load("suikang-lossless")); err != nil || len(one) != 1 {
+		t.Errorf("a writer without a beat: %d evenings, %v", len(one), err)
+	}
+}
+
 func TestValidateRefuses(t *testing.T) {
 	for _, args := range [][]string{
 		{"--points", "queue.dept=3"}, {"--points", "nonsense"}, {"no-such-scenario"}, {"suikang-writer-stop", "--points", "writer-stop"},
