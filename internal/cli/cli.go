@@ -29,6 +29,7 @@ type command struct {
 	Sim       simCmd       `cmd:"" help:"Simulate one scenario, every visit by itself, at any scale; the same report."`
 	Sweep     sweepCmd     `cmd:"" help:"Run a scenario over a grid of settings and seeds; one report. Resumes where it stopped."`
 	Plan      planCmd      `cmd:"" help:"Find the fewest servers, the largest admission or the smallest queue that meet the objectives, by simulation."`
+	Scales    scalesCmd    `cmd:"" help:"Simulate a scenario at 1:1, 1:100, 1:1000 and at the attack's scale; one figure of what the scale model distorts."`
 	Serve     serveCmd     `cmd:"" help:"Run the reference backend alone."`
 	Report    reportCmd    `cmd:"" help:"Make the report of records again."`
 	Gate      gateCmd      `cmd:"" help:"Judge a record by its objectives; the exit code is the verdict."`

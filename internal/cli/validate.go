@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"spillway/internal/booking"
-	"spillway/internal/draw"
 	"spillway/internal/record"
 	"spillway/reports"
 	"spillway/reports/gate"
@@ -135,9 +134,15 @@ func (c *validateCmd) Run(a *app) error {
 		}
 		done = append(done, p)
 	}
-	scales, err := c.scales(a, show, cal)
-	if err != nil {
-		return err
+	var scales []*record.Record
+	if c.ScalesTime > 0 {
+		list, err := scalesWithin(spec, c.Seed, c.ScalesTime)
+		if err != nil {
+			return err
+		}
+		if scales, err = atScales(a, show, list, cal.Options()); err != nil {
+			return err
+		}
 	}
 	return c.report(a, show, dir, base, cal, done, scales)
 }
@@ -270,82 +275,6 @@ func (c *validateCmd) evenings(spec *scenarios.Spec) (out []guess, err error) {
 	return out, nil
 }
 
-// scales simulates the scenario at the largest scale that fits, at 1:100, at
-// 1:1000 and as the attack has to.
-func (c *validateCmd) scales(a *app, show *progress, cal *sim.Calibration) ([]*record.Record, error) {
-	if c.ScalesTime <= 0 {
-		return nil, nil
-	}
-	list, err := scalesWithin(c.Scenario, c.Seed, c.ScalesTime)
-	if err != nil {
-		return nil, err
-	}
-	var out []*record.Record
-	for i, sc := range list {
-		opt := cal.Options()
-		opt.Unscaled = i == len(list)-1
-		show.say("      simulating at 1:%g, time ×%g: %v", 1/sc.S, sc.K, sim.Estimate(sc))
-		began := time.Now()
-		opt.Progress = func(p sim.Progress) {
-			if time.Since(began) > 2*time.Second {
-				show.update(func() string { return simLine(sc, p, time.Since(began)) })
-			}
-		}
-		rec, err := sim.Run(a.ctx, sc, opt)
-		if err != nil {
-			return nil, err
-		}
-		if a.ctx.Err() != nil {
-			return nil, errInterrupted
-		}
-		out = append(out, rec)
-	}
-	return out, nil
-}
-
-// scalesWithin are the scales of the comparison; the last is the scenario's own.
-func scalesWithin(scenario string, seed uint64, within time.Duration) ([]*scenarios.Scaled, error) {
-	spec, err := scenarios.Load(scenario)
-	if err != nil {
-		return nil, badInput(err)
-	}
-	var out []*scenarios.Scaled
-	at := func(n, k float64) (*scenarios.Scaled, error) {
-		people := 1 / n
-		if n == 0 {
-			people = 0
-		}
-		sc, err := scenarios.ScaleWithin(spec, people, k, scenarios.Unbounded)
-		if err != nil {
-			return nil, badInput(err)
-		}
-		return sc.WithSeed(draw.Seed(seed)), nil
-	}
-	largest := 0.0
-	for _, n := range []float64{1, 2, 5, 10, 20, 50} {
-		sc, err := at(n, 1)
-		if err != nil {
-			return nil, err
-		}
-		if sim.Estimate(sc).Time <= within {
-			largest, out = n, append(out, sc)
-			break
-		}
-	}
-	for _, n := range []float64{100, 1000} {
-		if n == largest {
-			continue
-		}
-		sc, err := at(n, 1)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, sc)
-	}
-	own, err := at(0, 0)
-	return append(out, own), err
-}
-
 // report prints the tables, writes the page and returns the verdict.
 func (c *validateCmd) report(a *app, show *progress, dir string, base *record.Record, cal *sim.Calibration, done []pair, scales []*record.Record) error {
 	show.say("      drawing the report")
@@ -369,14 +298,11 @@ func (c *validateCmd) report(a *app, show *progress, dir string, base *record.Re
 	errs := reports.Summed(held...)
 	overall := overallTable(held, errs)
 	if len(scales) > 1 {
-		f, err := plot.Scales(scales)
-		if err != nil && !errors.Is(err, plot.ErrNoData) {
+		d, err := scaleDrawings(scales)
+		if err != nil {
 			return err
 		}
-		if err == nil {
-			drawings = append(drawings, drawing{"What the scale model distorts", f})
-		}
-		tables = append(tables, plot.ScaleTable(scales))
+		drawings, tables = append(drawings, d...), append(tables, plot.ScaleTable(scales))
 	}
 	tables = append(append([]reports.Table{overall}, tables...), calibrationTables(cal)...)
 

@@ -82,11 +82,15 @@ func TestValidateRefuses(t *testing.T) {
 
 // The scales end with the attack's own, and the largest is the one that fits.
 func TestScalesWithin(t *testing.T) {
+	spec, err := scenarios.Load("suikang-sweep")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, x := range []struct {
 		within time.Duration
 		want   []float64
 	}{{time.Hour, []float64{1, 100, 1000, 500}}, {time.Millisecond, []float64{100, 1000, 500}}} {
-		got, err := scalesWithin("suikang-sweep", 1, x.within)
+		got, err := scalesWithin(spec, 1, x.within)
 		if err != nil || len(got) != len(x.want) {
 			t.Fatalf("%d scales, %v", len(got), err)
 		}
@@ -95,6 +99,26 @@ func TestScalesWithin(t *testing.T) {
 				t.Errorf("scale %d is 1:%g, time ×%g", i, 1/sc.S, sc.K)
 			}
 		}
+	}
+}
+
+// The comparison of scales is a command of its own, with one figure of all four.
+func TestScales(t *testing.T) {
+	whole(t)
+	dir := t.TempDir()
+	code, stdout, stderr := spillway("scales", "smoke", "--within", "300ms", "--out", dir)
+	if code != 0 || !strings.Contains(stdout, "people 1:1,000, real time") || !strings.Contains(stdout, "people 1:2,000, time × 4") {
+		t.Errorf("exit code %d\n%s\n%s", code, stdout, stderr)
+	}
+	for _, f := range []string{"index.html", "figures/scales.svg", "figures/scales.png"} {
+		if !exists(dir + "/" + f) {
+			t.Errorf("no %s", f)
+		}
+	}
+	if code, _, stderr := spillway("scales", "smoke", "--set", "gateway.native=on", "--out", t.TempDir()); code != 2 {
+		t.Errorf("native: exit code %d", code)
+	} else {
+		oneClearLine(t, stderr)
 	}
 }
 
