@@ -22,6 +22,7 @@ func measuredLike(t *testing.T, scenario string, args ...string) (dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rec.Header.Label = "attack"
 	rec.Hist(record.Key{Span: record.SpanLateness, Clock: record.Response}).AddN(100*time.Microsecond, 1000)
 	if err := record.WriteFile(file, rec); err != nil {
 		t.Fatal(err)
