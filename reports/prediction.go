@@ -255,7 +255,7 @@ func paired(sim, attack *record.Record) error {
 		return fmt.Errorf("%w: predicted at %s, ×%g and measured at %s, ×%g; simulate at the measured scale (--scale, --time)",
 			ErrNoPair, Thinning(a.People), a.TimeScale, Thinning(b.People), b.TimeScale)
 	case a.From != b.From, a.To != b.To:
-		return fmt.Errorf("%w: predicted from %v to %v and measured from %v to %v", ErrNoPair, a.From, a.To, b.From, b.To)
+		return fmt.Errorf("%w: predicted from %v to %v and measured from %v to %v; simulate the measured window (--window opening)", ErrNoPair, a.From, a.To, b.From, b.To)
 	case a.Digest != b.Digest:
 		return fmt.Errorf("%w: the scenarios of that name differ; simulate with the settings of the measured run (--set)", ErrNoPair)
 	case a.Partial, b.Partial:

@@ -14,8 +14,8 @@ import (
 )
 
 type compareCmd struct {
-	Record     []string `arg:"" help:"Records or runs' folders, the first one to the left. A simulation and a measurement of the same run are held against each other."`
-	Prediction bool     `help:"Hold the first record, a prediction, against the second, a measurement, whatever made them; refuse where they are not of one run."`
+	Record     []string `arg:"" help:"Records or runs' folders, the first one to the left. Simulations and a measurement of the same run are held against each other: several are evenings that differ in luck alone."`
+	Prediction bool     `help:"Take the last record for a measurement and the others for its prediction, whatever made them; refuse where they are not of one run."`
 	Out        string   `placeholder:"DIR" help:"Of a prediction: write the page with the figure of both curves there."`
 	Figure     string   `placeholder:"FILE" help:"Of a prediction: draw both over time into this SVG file."`
 	JSON       bool     `help:"Print the summaries, or the prediction, as JSON."`
@@ -24,29 +24,32 @@ type compareCmd struct {
 
 func (c *compareCmd) Run(a *app) error {
 	var recs []*record.Record
-	var summaries []reports.Summary
 	for _, name := range c.Record {
 		rec, err := readRecord(name)
 		if err != nil {
 			return err
 		}
-		recs, summaries = append(recs, rec), append(summaries, reports.Summarize(rec))
+		recs = append(recs, rec)
+	}
+	var sims, attacks []*record.Record
+	for i, r := range recs {
+		if c.Prediction && i < len(recs)-1 || !c.Prediction && r.Header.Label == "sim" {
+			sims = append(sims, r)
+		} else {
+			attacks = append(attacks, r)
+		}
 	}
 	var why error // there is no prediction
-	switch {
-	case c.Prediction && len(recs) != 2:
-		return badInput(fmt.Errorf("--prediction takes two records, got %d: spillway compare SIM_RECORD ATTACK_RECORD --prediction", len(recs)))
-	case c.Prediction:
-		return c.predict(a, recs[0], recs[1])
-	case len(recs) == 2 && simulated(recs[0]) != simulated(recs[1]):
-		if simulated(recs[1]) {
-			slices.Reverse(recs)
-			slices.Reverse(summaries)
-			slices.Reverse(c.Record)
+	if len(sims) > 0 && len(attacks) == 1 {
+		p, err := reports.PredictBy("", sims, attacks[0])
+		if err == nil {
+			return c.predict(a, sims[0], attacks[0], p)
 		}
-		if _, why = reports.Predict("", recs[0], recs[1]); why == nil {
-			return c.predict(a, recs[0], recs[1])
+		if why = err; c.Prediction {
+			return badInput(err)
 		}
+	} else if c.Prediction {
+		return badInput(fmt.Errorf("--prediction takes two records or more, got %d: spillway compare SIM_RECORD… ATTACK_RECORD --prediction", len(recs)))
 	}
 	switch {
 	case c.Figure != "" || c.Out != "":
@@ -55,6 +58,10 @@ func (c *compareCmd) Run(a *app) error {
 		}
 		return badInput(fmt.Errorf("--figure and --out go with a prediction: %w", why))
 	case c.JSON:
+		var summaries []reports.Summary
+		for _, r := range recs {
+			summaries = append(summaries, reports.Summarize(r))
+		}
 		return writeJSON(a, summaries)
 	}
 	t := reports.Compare(columns(recs, c.Record), recs...)
@@ -64,8 +71,6 @@ func (c *compareCmd) Run(a *app) error {
 	return c.print(a, t)
 }
 
-func simulated(r *record.Record) bool { return r.Header.Label == "sim" }
-
 // columns names records so that no two are called the same; where nothing in them tells
 // them apart, by their files.
 func columns(recs []*record.Record, files []string) (names []string) {
@@ -73,6 +78,7 @@ func columns(recs []*record.Record, files []string) (names []string) {
 		func(h *record.Header) string { return h.Scenario },
 		func(h *record.Header) string { return h.Label },
 		func(h *record.Header) string { return reports.Thinning(h.People) },
+		func(h *record.Header) string { return fmt.Sprintf("%v to %v", h.From, h.To) },
 		func(h *record.Header) string { return fmt.Sprint("seed ", h.Seed) },
 		func(h *record.Header) string { return settingsText(h.Vary) },
 	} {
@@ -91,11 +97,7 @@ func columns(recs []*record.Record, files []string) (names []string) {
 	return files
 }
 
-func (c *compareCmd) predict(a *app, sim, attack *record.Record) error {
-	p, err := reports.Predict("", sim, attack)
-	if err != nil {
-		return badInput(err)
-	}
+func (c *compareCmd) predict(a *app, sim, attack *record.Record, p reports.Prediction) error {
 	if c.Figure != "" || c.Out != "" {
 		f, err := plot.Predicted(sim, attack)
 		if err != nil {

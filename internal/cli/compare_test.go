@@ -41,6 +41,9 @@ func TestComparePrediction(t *testing.T) {
 			t.Errorf("%v: exit code %d:\n%s%s", args, code, out, stderr)
 		}
 	}
+	if code, out, _ := spillway("compare", sim, sim, sim, attack); code != 0 || !strings.Contains(out, "the mean of 3 simulated evenings") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
 	if !exists(filepath.Join(dir, "index.html")) || !exists(filepath.Join(dir, figuresDir, "prediction.svg")) {
 		t.Error("no page of the prediction")
 	}
