@@ -105,3 +105,12 @@ func TestWindow(t *testing.T) {
 		t.Errorf("%v, defaults %q, %q, %q", err, cmd.Sim.Window, cmd.Sweep.Window, cmd.Plan.Window)
 	}
 }
+
+// A moment of hours reads as one.
+func TestSigned(t *testing.T) {
+	for d, want := range map[time.Duration]string{-8 * time.Second: "-8s", 40 * time.Second: "+40s", -2 * time.Hour: "-2h0m0s", 5123400 * time.Millisecond: "+1h25m23s"} {
+		if got := signed(d); got != want {
+			t.Errorf("%v = %q, want %q", d, got, want)
+		}
+	}
+}
