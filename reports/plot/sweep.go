@@ -65,6 +65,21 @@ func rowsOf(points []RunPoint, key string) []row {
 	return rows
 }
 
+// leastCloud is how many points of a sample show anything of a key.
+const leastCloud = 4
+
+// cloudOf is all points that have a key, whatever their other settings.
+func cloudOf(points []RunPoint, key string) row {
+	var r row
+	for _, p := range points {
+		if x, ok := p.X(key); ok && len(p.Records) > 0 {
+			r.xs, r.points = append(r.xs, x), append(r.points, p)
+		}
+	}
+	sort.Stable(byX(r))
+	return r
+}
+
 type byX row
 
 func (r byX) Len() int           { return len(r.xs) }
@@ -108,7 +123,13 @@ const maxLines = 8
 // over the seeds with its interval, a line for each setting of the other keys.
 func Curves(points []RunPoint, key string) (Figure, error) {
 	id := "sweep-" + slug(key)
-	rows := rowsOf(points, key)
+	rows, sample := rowsOf(points, key), false
+	if len(rows) == 0 {
+		// Points of a sample share no values: a cloud, whose other keys vary too.
+		if r := cloudOf(points, key); len(r.xs) >= leastCloud {
+			rows, sample = []row{r}, true
+		}
+	}
 	if len(rows) == 0 {
 		return Figure{}, noData(id, "fewer than two values of "+clean(key, 40)+" were run")
 	}
@@ -162,7 +183,9 @@ func Curves(points []RunPoint, key string) (Figure, error) {
 				}
 			}
 			p.draw = append(p.draw, func(f *frame) {
-				f.band(r.xs, lo, hi, fade(c, 0.2))
+				if !sample {
+					f.band(r.xs, lo, hi, fade(c, 0.2))
+				}
 				if len(rows) == 1 { // of several lines they would hide each other
 					for j := range r.xs {
 						if finite(lo[j]) {
@@ -170,7 +193,9 @@ func Curves(points []RunPoint, key string) (Figure, error) {
 						}
 					}
 				}
-				f.line(r.xs, mean, c, 1.4, nil)
+				if !sample {
+					f.line(r.xs, mean, c, 1.4, nil)
+				}
 				for j, pt := range r.points {
 					switch {
 					case !finite(mean[j]):
@@ -193,6 +218,9 @@ func Curves(points []RunPoint, key string) (Figure, error) {
 		p.x.bare = i+s.cols < len(s.panels)
 	}
 	s.caption = "Each panel is one effect of " + keyLabel(key) + "; the ticks are the values that were run. " + seedsNote(seeds[0], seeds[1], "bands")
+	if sample {
+		s.caption = "A sample: each dot is a point of its own, whose other keys vary too, so that what they move is the scatter. " + seedsNote(seeds[0], seeds[1], "whiskers")
+	}
 	if pooled {
 		s.caption += " " + pooledNote
 	}
