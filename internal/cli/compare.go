@@ -94,7 +94,10 @@ func columns(recs []*record.Record, files []string) (names []string) {
 			return names
 		}
 	}
-	return files
+	for i, r := range recs {
+		names[i] = r.Header.Scenario + ", " + files[i]
+	}
+	return names
 }
 
 func (c *compareCmd) predict(a *app, sim, attack *record.Record, p reports.Prediction) error {
