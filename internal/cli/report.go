@@ -259,7 +259,7 @@ func finish(a *app, show *progress, dir string, asJSON bool, set reportSet) erro
 
 // perRun is what a run adds to the time that a report takes, measured on one core of a
 // shared machine.
-const perRun = 25 * time.Millisecond
+const perRun = 20 * time.Millisecond
 
 // announce says that the report is being drawn, and how long that takes when it is long.
 func (s *reportSet) announce(show *progress) {

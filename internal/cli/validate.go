@@ -306,8 +306,12 @@ func (c *validateCmd) report(a *app, show *progress, dir string, base *record.Re
 	}
 	tables = append(append([]reports.Table{overall}, tables...), calibrationTables(cal)...)
 
+	again := fmt.Sprintf("make validate SEED=%d", c.Seed)
+	if c.Blind != 0 {
+		again += fmt.Sprintf(" ARGS='--blind %d'", c.Blind)
+	}
 	p := page.Page{Record: base, Name: base.Header.Scenario, Tables: tables,
-		Commands: []string{fmt.Sprintf("git checkout %s", strings.TrimSuffix(version(), "-dirty")), fmt.Sprintf("make validate SEED=%d", c.Seed)},
+		Commands: []string{fmt.Sprintf("git checkout %s", strings.TrimSuffix(version(), "-dirty")), again},
 		Files: []page.File{{Name: "calibration.json", What: "network and overhead, for spillway sim --calibration"}, {Name: "predictions.json", What: "every figure for machines"},
 			{Name: "predictions.md", What: "the tables as Markdown"}, {Name: mainRecord, What: "the record of the calibration run"}}}
 	if err := writeFigures(dir, drawings, &p); err != nil {
