@@ -9,7 +9,7 @@ TOOL     = $(GO) tool -modfile=internal/tools/go.mod
 SEED    ?= 1
 ARGS    ?=
 
-.PHONY: help build spike test sweep layers sim plan validate smoke bench fuzz check clean
+.PHONY: help build spike test sweep layers sim plan validate scales smoke bench fuzz check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -28,14 +28,17 @@ layers: build ## the same rush with one layer switched off at a time, as it stan
 	@$(BIN) sweep suikang-sweep suikang-gate-opened --scale 1:500 --time 5 --set window.from=-2s --set window.to=33s \
 	  --layers --seed $(SEED) $(ARGS)
 
-sim: build ## the opening rush simulated, every visit by itself at 1:1; under a minute
-	@$(BIN) sim --scale 1:1 --seed $(SEED) $(ARGS)
+sim: build ## the whole evening simulated, 18:00 to 24:00, every one of 170 million visits by itself
+	@$(BIN) sim --seed $(SEED) $(ARGS)
 
 plan: build ## the fewest servers that hold the evening, by simulation; some seconds
 	@$(BIN) plan --find servers --seed $(SEED) $(ARGS)
 
 validate: build ## calibrate on a short attack, predict other points, measure them, compare the scales; under three minutes
 	@$(BIN) validate --seed $(SEED) $(ARGS)
+
+scales: build ## one scenario at 1:1, 1:100, 1:1000 and at the attack's scale, simulated; one figure
+	@$(BIN) scales --seed $(SEED) $(ARGS)
 
 smoke: build ## a ten-second rush, for CI
 	@$(BIN) attack smoke --seed $(SEED) $(ARGS)

@@ -15,6 +15,9 @@
 //     they have a row of their own.
 //   - The worst second of retry amplification is looked for among seconds with at
 //     least 20 first tries; below that a handful of retries decides.
+//   - A prediction is held to its goal figure by figure, unless chance alone exceeds
+//     the goal: then the error counts only beyond three standard errors. A figure of
+//     nine refusals that is 40 % off is neither hidden nor called a miss.
 //   - Confirmed reservations are the rows written where the backend reports
 //     them, else the confirmations that visitors saw.
 package reports

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"spillway/internal/record"
 	"spillway/internal/record/recordtest"
@@ -96,6 +98,105 @@ func TestPredictErrors(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		attack.Header = was
+	}
+}
+
+// Several simulated evenings: the prediction is their mean, their spread is what one
+// evening may be off, and an error that it explains is no miss, one beyond it is.
+func TestPredictByEvenings(t *testing.T) {
+	attack := recordtest.Make(recordtest.Options{Seed: 1})
+	submits := func(n uint64) *record.Record {
+		r := recordtest.Make(recordtest.Options{Seed: 1})
+		r.Header.Seed = 2
+		r.Counters[record.CountOffered] = []uint64{n}
+		return r
+	}
+	figure := func(measured uint64, sims ...uint64) (Predicted, Prediction) {
+		t.Helper()
+		attack.Counters[record.CountOffered] = []uint64{measured}
+		var rs []*record.Record
+		for _, n := range sims {
+			rs = append(rs, submits(n))
+		}
+		p, err := PredictBy("x", rs, attack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range p.Figures {
+			if f.Name == "submits.rate" {
+				return f, p
+			}
+		}
+		t.Fatal("no submits")
+		return Predicted{}, p
+	}
+	// 50 s: 400, 800, 1,200 submits have a mean of 16/s and a deviation of 8/s, so that
+	// one evening lies within 4.303 · 8 · √(4/3) = 39.7/s of it.
+	f, p := figure(500, 400, 800, 1200)
+	if math.Abs(f.Predicted.V-16) > 1e-9 || math.Abs(f.To.V-16-39.75) > 0.01 || !f.Within || f.Counts || p.Errors.Within < 1 || p.Evenings != 3 {
+		t.Errorf("%+v", f)
+	}
+	if text := p.Table().Text(); !strings.Contains(text, "the mean of 3 simulated evenings") || !strings.Contains(text, "(+60.0 %)") {
+		t.Error(text)
+	}
+	// The same spread does not explain ten times as many.
+	if f, p := figure(8000, 400, 800, 1200); f.Within || !f.Counts || p.Errors.Met() {
+		t.Errorf("%+v", f)
+	}
+	// Evenings that agree leave nothing to chance.
+	if f, _ := figure(800, 1000, 1001, 1002); f.Within || !f.Counts || math.Abs(f.Error.V-0.25125) > 1e-3 {
+		t.Errorf("%+v", f)
+	}
+	// Nor are few events an excuse: 30 where 300 were measured, or the other way round.
+	if f, _ := figure(30, 300); f.Within || !f.Counts {
+		t.Errorf("%+v", f)
+	}
+	if f, _ := figure(30, 33); !f.Within || f.Counts {
+		t.Errorf("%+v", f)
+	}
+}
+
+// What the machine adds to calls of milliseconds shows in the edge's: where it added
+// other than in calibration a response time is not known to a quarter, and that is
+// said; whole bookings and counts are held to the goal as ever.
+func TestPredictNoise(t *testing.T) {
+	slower := func(d time.Duration, spans ...string) *record.Record {
+		r := recordtest.Make(recordtest.Options{Seed: 1})
+		for k, h := range r.Hists {
+			if k.Clock != record.Response || !slices.Contains(spans, k.Span) {
+				continue
+			}
+			moved := &record.Hist{}
+			for _, b := range h.Buckets() {
+				moved.AddN(b.Top+d, b.Count)
+			}
+			r.Hists[k] = moved
+		}
+		return r
+	}
+	sim := recordtest.Make(recordtest.Options{Seed: 1})
+	of := func(attack *record.Record, name string) Predicted {
+		p, err := Predict("x", sim, attack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range p.Figures {
+			if f.Name == name {
+				return f
+			}
+		}
+		t.Fatal("no " + name)
+		return Predicted{}
+	}
+	const late = 40 * time.Millisecond
+	if f := of(slower(late, "status", "config"), "status.p50"); !f.Within || f.Counts {
+		t.Errorf("the whole machine was slower: %+v", f)
+	}
+	if f := of(slower(late, "status"), "status.p50"); f.Within || !f.Counts || f.Error.V > -0.25 {
+		t.Errorf("the gateways alone were slower: %+v", f)
+	}
+	if f := of(slower(40*time.Second, record.SpanBooking, "config"), "booking.p50"); f.Within || !f.Counts {
+		t.Errorf("bookings were slower: %+v", f)
 	}
 }
 

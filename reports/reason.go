@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"spillway/internal/booking"
@@ -47,12 +48,34 @@ func worst(r *record.Record, of []string, least float64) (step, window string, n
 	if len(windows) == 0 {
 		windows = []record.Window{{Name: "run", From: r.Header.From, To: r.Header.To}}
 	}
+	// One pass over the record for all steps and windows: a sweep asks hundreds of runs.
+	type calls struct{ all, bad uint64 }
+	type place struct {
+		step   string
+		window int
+	}
+	counts := map[place]calls{}
+	for k, h := range r.Hists {
+		if k.Clock != record.Response || k.Group == record.GroupBots {
+			continue
+		}
+		for i, w := range windows {
+			if from, to := r.Seconds(w); k.Second < from || k.Second >= to {
+				continue
+			}
+			c := counts[place{k.Span, i}]
+			c.all += h.Count()
+			if slices.Contains(of, k.Outcome) {
+				c.bad += h.Count()
+			}
+			counts[place{k.Span, i}] = c
+		}
+	}
 	for _, s := range booking.Steps() {
-		for _, w := range windows {
-			total := Response(r, s, nil, &w).Count()
-			bad := Response(r, s, of, &w).Count()
-			if total >= leastCalls && float64(bad) >= least*float64(total) && bad > n {
-				step, window, n, all = s, w.Name, bad, total
+		for i, w := range windows {
+			c := counts[place{s, i}]
+			if c.all >= leastCalls && float64(c.bad) >= least*float64(c.all) && c.bad > n {
+				step, window, n, all = s, w.Name, c.bad, c.all
 			}
 		}
 	}

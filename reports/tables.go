@@ -257,6 +257,40 @@ func Sweep(points []Point) Table {
 	return t
 }
 
+// Ends is a sweep in a few lines, for a screen that its table does not fit: where
+// each measure's mean is least and where greatest. Measures that move nowhere are
+// left out.
+func Ends(points []Point) Table {
+	t := Table{Title: fmt.Sprintf("The ends of %d points", len(points)), Columns: []string{"measure, mean over the seeds", "least", "at", "greatest", "at"}}
+	where := func(p Point) string {
+		var words []string
+		for _, s := range p.Settings {
+			words = append(words, s.Key+"="+s.Value)
+		}
+		return strings.Join(words, " ")
+	}
+	for _, m := range Measures() {
+		var least, most Stat
+		var low, high Point
+		for _, p := range points {
+			s := m.Over(p.Records)
+			if s.N == 0 {
+				continue
+			}
+			if least.N == 0 || s.Mean.V < least.Mean.V {
+				least, low = s, p
+			}
+			if most.N == 0 || s.Mean.V > most.Mean.V {
+				most, high = s, p
+			}
+		}
+		if least.N > 0 && show(m, least.Mean) != show(m, most.Mean) {
+			t.Rows = append(t.Rows, []string{m.Label, show(m, least.Mean), where(low), show(m, most.Mean), where(high)})
+		}
+	}
+	return t
+}
+
 // sameSeeds reports whether all points ran on the same seeds.
 func sameSeeds(points []Point) bool {
 	seeds := func(p Point) (out []uint64) {

@@ -14,7 +14,7 @@ import (
 func measuredLike(t *testing.T, scenario string, args ...string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	if code, _, stderr := spillway(append([]string{"sim", scenario, "--unscaled", "--out", dir}, args...)...); code != 0 {
+	if code, _, stderr := spillway(append([]string{"sim", scenario, "--window", "opening", "--unscaled", "--out", dir}, args...)...); code != 0 {
 		t.Fatal(stderr)
 	}
 	file := filepath.Join(dir, mainRecord)
@@ -22,6 +22,7 @@ func measuredLike(t *testing.T, scenario string, args ...string) (dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rec.Header.Label = "attack"
 	rec.Hist(record.Key{Span: record.SpanLateness, Clock: record.Response}).AddN(100*time.Microsecond, 1000)
 	if err := record.WriteFile(file, rec); err != nil {
 		t.Fatal(err)
@@ -43,13 +44,13 @@ func TestCalibrate(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if code, _, stderr := spillway("sim", "smoke", "--calibration", file, "--out", dir); code != 0 {
+	if code, _, stderr := spillway("sim", "smoke", "--window", "opening", "--calibration", file, "--out", dir); code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
 	if err := os.WriteFile(file, []byte("{}"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	code, _, stderr = spillway("sim", "smoke", "--calibration", file, "--out", dir)
+	code, _, stderr = spillway("sim", "smoke", "--window", "opening", "--calibration", file, "--out", dir)
 	if code != 2 {
 		t.Errorf("a broken file: exit code %d", code)
 	}

@@ -26,13 +26,14 @@ type app struct {
 type command struct {
 	Spike     spikeCmd     `cmd:"" help:"The opening rush against the bundled backend, the same without the layers, a short sweep; one report."`
 	Attack    attackCmd    `cmd:"" help:"Drive one scenario against the bundled backend or any URL that speaks the contract."`
-	Sim       simCmd       `cmd:"" help:"Simulate one scenario, every visit by itself, at any scale; the same report. A bare station (station-*) beside queueing theory."`
+	Sim       simCmd       `cmd:"" help:"Simulate the whole day of a scenario, every visit by itself at 1:1, or any part and scale of it; the same report. A bare station (station-*) beside queueing theory."`
 	Sweep     sweepCmd     `cmd:"" help:"Run a scenario over a grid of settings and seeds; one report. Resumes where it stopped. A bare station too, with --arm sim."`
 	Plan      planCmd      `cmd:"" help:"Find the fewest servers, the largest admission or the smallest queue that meet the objectives, by simulation."`
+	Scales    scalesCmd    `cmd:"" help:"Simulate a scenario at 1:1, 1:100, 1:1000 and at the attack's scale; one figure of what the scale model distorts."`
 	Serve     serveCmd     `cmd:"" help:"Run the reference backend alone."`
 	Report    reportCmd    `cmd:"" help:"Make the report of records again."`
 	Gate      gateCmd      `cmd:"" help:"Judge a record by its objectives; the exit code is the verdict."`
-	Compare   compareCmd   `cmd:"" help:"Set records side by side."`
+	Compare   compareCmd   `cmd:"" help:"Hold simulations against a measurement, with intervals, or set any records side by side."`
 	Calibrate calibrateCmd `cmd:"" help:"Take the simulator's constants from measured records."`
 	Validate  validateCmd  `cmd:"" help:"Calibrate on a short attack, predict other points, measure them; exit code 3 when the goal is missed."`
 	Merge     mergeCmd     `cmd:"" help:"Merge the records of a run's shards without loss."`

@@ -22,6 +22,12 @@
 //
 //   - The backend runs in a process group of its own, so that Ctrl-C reaches the
 //     generator alone, which then stops the backend in order.
+//   - --window says day or opening wherever something is simulated: every visit of the
+//     scenario's day at 1:1, or what the attack runs. sim takes the day by itself, for
+//     it is asked what happens; sweep and plan take the opening, for they ask a
+//     hundred times. Other flags win over both.
+//   - A plan without --scale grows the crowd until the samples carry what is asked:
+//     "cannot tell" is no plan.
 //   - Plans are answered by runs on the simulator alone: a value holds when every
 //     objective does in every seed, and one that is too close to call does not hold.
 //     A plan's points stay in its folder, so a second question reuses them.

@@ -10,7 +10,16 @@ import (
 )
 
 // signed writes a moment of scenario time, as in "+12s".
-func signed(d time.Duration) string { return fmt.Sprintf("%+.0fs", d.Seconds()) }
+func signed(d time.Duration) string {
+	if d.Abs() < 10*time.Minute {
+		return fmt.Sprintf("%+.0fs", d.Seconds())
+	}
+	sign := "+"
+	if d < 0 {
+		sign = "-"
+	}
+	return sign + d.Abs().Truncate(time.Second).String()
+}
 
 // short writes a small duration in three figures.
 func short(d time.Duration) string {

@@ -16,6 +16,8 @@ import (
 	"spillway/internal/record"
 	"spillway/reports"
 	"spillway/reports/gate"
+	"spillway/reports/page"
+	"spillway/reports/plot"
 	"spillway/scenarios"
 	"spillway/sim"
 )
@@ -23,10 +25,11 @@ import (
 type planCmd struct {
 	choice
 	simulation
-	Find      string   `enum:",servers,probability,depth" default:"" placeholder:"WHAT" help:"servers: the fewest; probability: the largest; depth: the smallest queue that meets the objectives."`
+	Find      string   `enum:",servers,admission,queue" default:"" placeholder:"WHAT" help:"servers: the fewest; admission: the largest probability; queue: the shortest that meets the objectives. Without --scale the crowd grows until its samples carry them."`
 	Objective []string `sep:"none" placeholder:"TEXT" help:"An objective, as in 'submit.queued.peak.p99 < 800ms'; repeatable; instead of the scenario's own."`
 	Tornado   string   `placeholder:"METRIC" help:"Instead: run low and high of every assumption and show which moves this metric most, as in submit.p99."`
 	Seeds     int      `default:"5" help:"Seeds of every point, from --seed on."`
+	Window    string   `default:"opening" enum:"day,opening" help:"opening: the scenario's own window and scale; day: every visit of its day, people 1:1 and time x 1. --scale, --time and --set win."`
 	output
 }
 
@@ -35,7 +38,7 @@ func (c *planCmd) Run(a *app) error {
 	case c.Seeds < 1 || c.Seeds > 1000:
 		return badInput(fmt.Errorf("--seeds %d: give 1 to 1000", c.Seeds))
 	case c.Find == "" && c.Tornado == "":
-		return badInput(errors.New("nothing to plan: give --find servers, probability or depth, or --tornado METRIC"))
+		return badInput(errors.New("nothing to plan: give --find servers, admission or queue, or --tornado METRIC"))
 	case c.Find != "" && c.Tornado != "":
 		return badInput(errors.New("--find and --tornado are two questions: ask one at a time"))
 	}
@@ -48,8 +51,9 @@ func (c *planCmd) Run(a *app) error {
 			return badInput(fmt.Errorf("objective %.80q: a simulation sends nothing, so nothing can be late; leave it out", text))
 		}
 	}
+	var own []string // the scenario's objectives, where others are asked for
 	load := func() (*scenarios.Spec, error) {
-		spec, err := loader(c.Scenario, c.settings)()
+		spec, err := loader(c.Scenario, c.settings, c.Window)()
 		if err == nil && len(c.Objective) > 0 {
 			spec.Objectives = c.Objective
 			err = badInput(spec.SetAll()) // writes the text anew
@@ -59,6 +63,13 @@ func (c *planCmd) Run(a *app) error {
 	spec, err := load()
 	if err != nil {
 		return err
+	}
+	if len(c.Objective) > 0 {
+		was, err := loader(c.Scenario, c.settings, c.Window)()
+		if err != nil {
+			return err
+		}
+		own = was.Objectives
 	}
 	sc, err := simulatedFor(spec, c.Seed)
 	if err != nil {
@@ -76,7 +87,7 @@ func (c *planCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	p := planning{planCmd: c, a: a, load: load, sc: sc, arm: arm, dir: dir, show: newProgress(a.stderr)}
+	p := planning{planCmd: c, a: a, load: load, sc: sc, own: own, arm: arm, dir: dir, show: newProgress(a.stderr)}
 	for i := range c.Seeds {
 		p.seeds = append(p.seeds, c.Seed+uint64(i))
 	}
@@ -92,6 +103,7 @@ type planning struct {
 	a     *app
 	load  func() (*scenarios.Spec, error)
 	sc    *scenarios.Scaled // the scenario as it stands
+	own   []string          // its objectives, where others are asked for
 	arm   arm
 	dir   string
 	seeds []uint64
@@ -115,7 +127,7 @@ func (p *planning) ladder() (ladder, error) {
 			l.values = append(l.values, fmt.Sprint(n))
 		}
 		return l, nil
-	case "probability":
+	case "admission":
 		if sc.Admission.Gate == policy.GateOff {
 			return ladder{}, badInput(fmt.Errorf("scenario %s admits everybody: there is no probability to find; switch admission on", sc.Name))
 		}
@@ -168,6 +180,9 @@ type trial struct {
 	Breaks   string `json:"breaks,omitempty"`
 	BreaksIn int    `json:"breaks_in,omitempty"`
 	Shown    string `json:"shown,omitempty"` // what it came to, in the first of those seeds
+	// Beside is what the scenario's own objectives say where others were asked for:
+	// what one asks for may hold because something else gave way.
+	Beside *trial `json:"beside,omitempty"`
 }
 
 func (t *trial) share() string { return reports.OfRuns(uint64(t.Held), uint64(t.Seeds)) }
@@ -181,6 +196,26 @@ func (t *trial) mark() string {
 		return "cannot tell"
 	}
 	return "fails"
+}
+
+// judged sums up a value's runs, by the objectives asked for and by the scenario's.
+func (p *planning) judged(value string, recs []*record.Record) trial {
+	t := judged(value, recs)
+	if len(p.own) == 0 {
+		return t
+	}
+	var beside []*record.Record
+	for _, rec := range recs {
+		other := *rec
+		other.Header.Objectives = slices.DeleteFunc(slices.Clone(p.own), func(text string) bool {
+			o, err := record.ParseObjective(text)
+			return err == nil && o.Kind == record.KindLateness
+		})
+		beside = append(beside, &other)
+	}
+	b := judged(value, beside)
+	t.Beside = &b
+	return t
 }
 
 // judged sums up the verdicts of a value's runs.
@@ -278,6 +313,9 @@ func (p *planning) find() error {
 	if len(p.sc.Full.Objectives) == 0 {
 		return badInput(fmt.Errorf("scenario %s has no objectives: give --objective 'submit.queued.peak.p99 < 800ms'", p.sc.Name))
 	}
+	if err := p.enlarge(); err != nil {
+		return err
+	}
 	l, err := p.ladder()
 	if err != nil {
 		return err
@@ -286,15 +324,15 @@ func (p *planning) find() error {
 	each := sim.Estimate(p.sc).Time * time.Duration(len(p.seeds)) / time.Duration(min(runtime.GOMAXPROCS(0), len(p.seeds)))
 	p.show.say("      looking for %s that holds in all of %d seeds; about %v a value, some %d values", l.key, len(p.seeds),
 		each.Round(100*time.Millisecond), 2+int(math.Ceil(math.Log2(float64(len(l.values))))))
-	trials := map[int]trial{}
+	trials, runs := map[int]trial{}, map[int][]*record.Record{}
 	first, ok, err := sim.Search(len(l.values), l.start, func(level int) (bool, error) {
 		point := []record.Setting{{Key: l.key, Value: l.values[level]}}
 		recs, err := p.arm.plan(p.a, p.load, [][]record.Setting{point}, p.seeds, filepath.Join(p.dir, pointsDir), p.show).Do(p.a.ctx)
 		if err != nil {
 			return false, err
 		}
-		t := judged(l.values[level], recs)
-		trials[level] = t
+		t := p.judged(l.values[level], recs)
+		trials[level], runs[level] = t, recs
 		p.show.say("      %s = %s: %s, %s", l.key, t.Value, t.mark(), t.share())
 		return t.Held == t.Seeds, nil
 	})
@@ -305,9 +343,10 @@ func (p *planning) find() error {
 	own := trials[l.start]
 	f := found{Scenario: p.sc.Name, Scale: fmt.Sprintf("1:%.4g people, %g x time", 1/p.sc.S, p.sc.K), Key: l.key, Own: &own, Code: gate.ExitOK}
 	f.Objectives = p.sc.Full.Objectives
+	var all []*record.Record
 	for i := range l.values {
 		if t, tried := trials[i]; tried {
-			f.Tried = append(f.Tried, t)
+			f.Tried, all = append(f.Tried, t), append(all, runs[i]...)
 		}
 	}
 	switch {
@@ -331,14 +370,189 @@ func (p *planning) find() error {
 	if err := writeWhole(filepath.Join(p.dir, "plan.txt"), []byte(text)); err != nil {
 		return environment(fmt.Errorf("cannot write the plan: %w", err))
 	}
+	drawings, err := f.drawings(l, all)
+	if err != nil {
+		return err
+	}
+	own0 := runs[l.start][0]
+	if err := p.page(own0, drawings, f.table(l)); err != nil {
+		return err
+	}
 	if p.JSON {
 		if err := writeJSON(p.a, f); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprint(p.a.stdout, text)
+		fmt.Fprintf(p.a.stdout, "%s\nreport: %s\n", text, filepath.Join(p.dir, "index.html"))
 	}
 	return verdictOf(f.Code)
+}
+
+// longestTrial bounds what one run of a plan may take for the sake of its samples.
+const longestTrial = 10 * time.Second
+
+// enlarge takes a larger crowd than the scenario's own where that one's samples do not
+// carry the objectives, unless the scale was given: an answer that cannot tell is none.
+func (p *planning) enlarge() error {
+	for _, kv := range p.Set {
+		if key, _, _ := strings.Cut(kv, "="); strings.TrimSpace(key) == "scale.people" {
+			return nil
+		}
+	}
+	if p.Scale != "" {
+		return nil
+	}
+	load, own := p.load, p.sc
+	for _, n := range []float64{0, 50, 20, 10, 5, 2, 1} {
+		if n > 0 && n >= 1/p.sc.S-1e-9 {
+			continue
+		}
+		if n > 0 {
+			p.load = func() (*scenarios.Spec, error) {
+				spec, err := load()
+				if err == nil {
+					err = badInput(spec.Set("scale.people", fmt.Sprintf("1:%g", n)))
+				}
+				return spec, err
+			}
+			spec, err := p.load()
+			if err != nil {
+				return err
+			}
+			sc, err := simulatedFor(spec, p.Seed)
+			if err != nil {
+				return err
+			}
+			if sim.Estimate(sc).Time > longestTrial {
+				break
+			}
+			p.sc = sc
+		}
+		// The point that the search begins with: nothing is run in vain.
+		l, err := p.ladder()
+		if err != nil {
+			return err
+		}
+		point := []record.Setting{{Key: l.key, Value: l.values[l.start]}}
+		recs, err := p.arm.plan(p.a, p.load, [][]record.Setting{point}, p.seeds, filepath.Join(p.dir, pointsDir), p.show).Do(p.a.ctx)
+		if err != nil {
+			return err
+		}
+		why := unsure(recs)
+		if why == "" {
+			return nil
+		}
+		p.show.say("      at 1:%g %s", 1/p.sc.S, why)
+	}
+	// No crowd that can be run in time is large enough: then the cheapest will do.
+	p.load, p.sc = load, own
+	return nil
+}
+
+// unsure names an objective that a larger crowd might tell; "" when there is none.
+func unsure(recs []*record.Record) string {
+	for _, rec := range recs {
+		for _, l := range gate.Judge(rec).Objectives {
+			if l.Status == gate.TooClose || l.Status == gate.CannotTell && l.Samples > 0 {
+				return fmt.Sprintf("%s cannot be told: %s", l.Objective, l.Why)
+			}
+		}
+	}
+	return ""
+}
+
+// drawings are what the tried values do to everything that is measured.
+func (f *found) drawings(l ladder, recs []*record.Record) ([]drawing, error) {
+	fig, err := plot.Curves(plot.Points(recs), l.key)
+	switch {
+	case errors.Is(err, plot.ErrNoData): // a single value was tried
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return []drawing{{"What " + l.key + " moves", fig}}, nil
+}
+
+// table is the answer for the page.
+func (f *found) table(l ladder) reports.Table {
+	t := reports.Table{Title: "The plan: " + f.headline(l), Columns: []string{l.key, "verdict", "holds in [95 %]", "closest objective", "margin", "what breaks", "in seeds"}}
+	for _, x := range f.Tried {
+		row := []string{x.Value, x.mark(), x.share(), x.Closest, "", x.Breaks, ""}
+		if x.Closest != "" {
+			row[4] = fmt.Sprintf("%.0f %%", 100*x.Margin)
+		}
+		if x.Breaks != "" {
+			row[6] = fmt.Sprintf("%d of %d", x.BreaksIn, x.Seeds)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	t.Notes = []string{"A value holds when every objective and invariant does in every seed; every value met the same seeds. The margin is what is left to the limit in the worst seed, as a share of the limit."}
+	return t
+}
+
+// firstBeside is the value nearest to the safe end at which the scenario's own
+// objectives fail; nil when they hold or were the ones asked for.
+func (f *found) firstBeside() *trial {
+	for i := len(f.Tried) - 1; i >= 0; i-- {
+		if t := &f.Tried[i]; t.Beside != nil && t.Beside.mark() == "fails" {
+			return t
+		}
+	}
+	return nil
+}
+
+// headline is the answer in one sentence.
+func (f *found) headline(l ladder) string {
+	var parts []string
+	own := l.what(f.Own.Value)
+	switch f.Own.mark() {
+	case "holds":
+		text := own + " hold" + plural(f.Own.Value)
+		if f.Own.Closest != "" {
+			text += fmt.Sprintf(" with a margin of %.0f %%", 100*f.Own.Margin)
+		}
+		parts = append(parts, text)
+	case "fails":
+		parts = append(parts, own+": not enough")
+	default:
+		parts = append(parts, own+": too close to call")
+	}
+	switch {
+	case f.Answer == nil:
+		parts = append(parts, "nothing that was tried holds")
+	case f.Answer.Value != f.Own.Value:
+		parts = append(parts, l.what(f.Answer.Value)+" would do")
+	default:
+		parts = append(parts, "nothing less would do")
+	}
+	if b := f.Breaks; b != nil && (b.Beside == nil || b.Beside.mark() != "fails" || f.firstBeside() == b) {
+		parts = append(parts, fmt.Sprintf("the first thing to break is %s, at %s", strings.Fields(b.Breaks)[0], l.what(b.Value)))
+	} else if b := f.firstBeside(); b != nil {
+		parts = append(parts, fmt.Sprintf("the first thing to break is %s, at %s", strings.Fields(b.Beside.Breaks)[0], l.what(b.Value)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (l ladder) what(value string) string {
+	if value == "1" {
+		return value + " " + l.one
+	}
+	return value + " " + l.many
+}
+
+// page writes the report of a plan around the scenario as it stands.
+func (p *planning) page(main *record.Record, drawings []drawing, tables ...reports.Table) error {
+	pg := page.Page{Record: main, Name: main.Header.Scenario, Tables: tables,
+		Commands: []string{"git checkout " + strings.TrimSuffix(main.Header.Commit, "-dirty"), p.command()}}
+	if err := writeFigures(p.dir, drawings, &pg); err != nil {
+		return environment(err)
+	}
+	if err := writeTexts(p.dir, pg, reports.Summarize(main), gate.Judge(main), tables); err != nil {
+		return environment(err)
+	}
+	link(p.dir)
+	p.show.clear()
+	return nil
 }
 
 // text is the page for a planner.
@@ -347,12 +561,7 @@ func (f *found) text(l ladder, seeds []uint64) string {
 	line := func(head, format string, args ...any) {
 		fmt.Fprintf(&b, "%-9s%s\n", head, fmt.Sprintf(format, args...))
 	}
-	what := func(value string) string {
-		if value == "1" {
-			return value + " " + l.one
-		}
-		return value + " " + l.many
-	}
+	what := l.what
 	line("plan", "%s, simulated, %s, seeds %d to %d", f.Scenario, f.Scale, seeds[0], seeds[len(seeds)-1])
 	for i, o := range f.Objectives {
 		head := ""
@@ -364,6 +573,7 @@ func (f *found) text(l ladder, seeds []uint64) string {
 		}
 	}
 	b.WriteByte('\n')
+	line("in short", "%s", f.headline(l))
 	switch f.Own.mark() {
 	case "holds":
 		line("now", "%s hold%s%s", what(f.Own.Value), plural(f.Own.Value), f.Own.marginText())
@@ -375,6 +585,15 @@ func (f *found) text(l ladder, seeds []uint64) string {
 	} else {
 		line("answer", "%s would do%s", what(f.Answer.Value), f.Answer.marginText())
 		line("", "holds in %s of the seeds", f.Answer.share())
+		if b := f.Answer.Beside; b != nil && b.mark() == "fails" {
+			line("but", "what else the scenario asks for does not hold there: %s", b.breaksText())
+			for _, t := range f.Tried {
+				if t.Beside.mark() == "holds" {
+					line("", "of what was tried %s would do for that too", what(t.Value))
+					break
+				}
+			}
+		}
 		if f.Beyond != nil {
 			line("beyond", "%s: %s, holds in %s of the seeds", what(f.Beyond.Value), f.Beyond.mark(), f.Beyond.share())
 			if f.Beyond.mark() != "fails" {
@@ -396,7 +615,7 @@ func (f *found) text(l ladder, seeds []uint64) string {
 		line(head, "%-8s %-12s %s", t.Value, t.mark(), t.share())
 	}
 	fmt.Fprintf(&b, "\nA value holds when every objective and invariant does in every seed; in brackets the 95 %% interval of the\n"+
-		"share of evenings that would (Wilson). Every value met the same seeds. Bisection: values that were not\ntried are taken to be like their neighbours.\n")
+		"share of evenings that would (Wilson). Every value met the same seeds. Bisection: values that were not\ntried are taken to be like their neighbours. Which assumption the answer hangs on: spillway plan --tornado METRIC.\n")
 	return b.String()
 }
 

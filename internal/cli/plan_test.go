@@ -59,9 +59,33 @@ func TestPlanServers(t *testing.T) {
 		t.Errorf("again: %+v", again.Answer)
 	}
 	code, stdout, _ := spillway("plan", file, "--find", "servers", "--seeds", "3", "--out", dir)
-	for _, want := range []string{"servers would do", "breaks   first", "3 of 3 [44 … 100 %]"} {
+	if !exists(filepath.Join(dir, "index.html")) || !exists(filepath.Join(dir, figuresDir, "sweep-gateway-instances.png")) {
+		t.Error("no page of the plan")
+	}
+	for _, want := range []string{"servers would do", "; the first thing to break is status.p95, at", "breaks   first", "3 of 3 [44 … 100 %]"} {
 		if code != gate.ExitOK || !strings.Contains(stdout, want) {
 			t.Errorf("exit %d, no %q in\n%s", code, want, stdout)
+		}
+	}
+}
+
+// A percentile that the scenario's own crowd cannot carry makes the crowd larger,
+// unless the scale was given; and what one asks for may hold where the rest does not.
+func TestPlanEnlarges(t *testing.T) {
+	whole(t)
+	file := rush(t)
+	args := []string{file, "--find", "servers", "--seeds", "1", "--json", "--objective", "submit.queued.peak.p99 < 10s"}
+	f := planned(t, gate.ExitOK, append(args, "--out", t.TempDir())...)
+	if f.Answer == nil || f.Scale == "1:500 people, 1 x time" {
+		t.Errorf("%s: %+v", f.Scale, f.Answer)
+	}
+	if f.Answer.Beside == nil || f.Answer.Beside.mark() != "fails" {
+		t.Errorf("the scenario's own objectives hold on %s servers: %+v", f.Answer.Value, f.Answer.Beside)
+	}
+	for _, given := range [][]string{{"--scale", "1:500"}, {"--set", "scale.people=1:500"}} {
+		f := planned(t, gate.ExitInconclusive, append(append(args, "--out", t.TempDir()), given...)...)
+		if f.Answer != nil || f.Scale != "1:500 people, 1 x time" {
+			t.Errorf("%v: %s: %+v", given, f.Scale, f.Answer)
 		}
 	}
 }
@@ -69,7 +93,7 @@ func TestPlanServers(t *testing.T) {
 // What no value can meet is a missed objective, not an answer.
 func TestPlanWithoutAnAnswer(t *testing.T) {
 	whole(t)
-	f := planned(t, gate.ExitObjectiveMissed, rush(t), "--find", "probability", "--seeds", "2", "--json", "--out", t.TempDir(),
+	f := planned(t, gate.ExitObjectiveMissed, rush(t), "--find", "admission", "--seeds", "2", "--json", "--out", t.TempDir(),
 		"--objective", "status.p50 < 1us")
 	if f.Answer != nil || len(f.Tried) < 5 {
 		t.Errorf("%+v", f)
@@ -90,7 +114,15 @@ func TestPlanTornado(t *testing.T) {
 		}
 	}
 	depth, attempts := strings.Index(stdout, "\nqueue.depth"), strings.Index(stdout, "\nqueue.attempts")
-	if depth < 0 || attempts < depth {
+	for _, want := range []string{"Does not move it: ", "the items of a list are not moved alone: population.classes."} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+	if strings.Contains(stdout, "unknown key") {
+		t.Error("an item of a list is called an unknown key")
+	}
+	if depth < 0 || attempts >= 0 && attempts < depth {
 		t.Errorf("the queue's bound moves its depth less than deliveries do:\n%s", stdout)
 	}
 }
@@ -103,8 +135,8 @@ func TestPlanRefuses(t *testing.T) {
 		"objective":        {"--find", "servers", "--objective", "sumbit.p99 < 1s"},
 		"a late simulator": {"--find", "servers", "--objective", "attack.lateness.p99 < 1ms"},
 		"seeds":            {"--find", "servers", "--seeds", "0"},
-		"no queue":         {"--find", "depth", "--off", "queue"},
-		"no gate":          {"--find", "probability", "--off", "admission"},
+		"no queue":         {"--find", "queue", "--off", "queue"},
+		"no gate":          {"--find", "admission", "--off", "admission"},
 		"metric":           {"--tornado", "happiness"},
 	} {
 		code, _, stderr := spillway(append([]string{"plan", "smoke", "--out", t.TempDir()}, args...)...)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"spillway/internal/record"
 	"spillway/reports"
@@ -192,7 +193,7 @@ func finish(a *app, show *progress, dir string, asJSON bool, set reportSet) erro
 			return err
 		}
 	}
-	show.say("      drawing the report")
+	set.announce(show)
 	p := page.Page{Record: main, Name: main.Header.Scenario}
 	if set.Baseline != nil {
 		p.Others = []page.Run{{Record: set.Baseline}}
@@ -236,7 +237,13 @@ func finish(a *app, show *progress, dir string, asJSON bool, set reportSet) erro
 		fmt.Fprint(a.stdout, v.Text())
 	} else {
 		for _, t := range tables {
+			if len(t.Rows) <= screenRows {
+				fmt.Fprintln(a.stdout, t.Text())
+			}
+		}
+		for _, t := range set.ends() {
 			fmt.Fprintln(a.stdout, t.Text())
+			fmt.Fprintf(a.stdout, "every point: %s\n", filepath.Join(dir, "summary.md"))
 		}
 	}
 	if set.Baseline != nil {
@@ -248,6 +255,43 @@ func finish(a *app, show *progress, dir string, asJSON bool, set reportSet) erro
 	}
 	fmt.Fprintf(a.stdout, "\nreport: %s\n", filepath.Join(dir, "index.html"))
 	return verdictOf(code)
+}
+
+// perRun is what a run adds to the time that a report takes, measured on one core of a
+// shared machine.
+const perRun = 20 * time.Millisecond
+
+// announce says that the report is being drawn, and how long that takes when it is long.
+func (s *reportSet) announce(show *progress) {
+	recs, _ := s.all()
+	if about := perRun * time.Duration(len(recs)); about > 2*time.Second {
+		show.say("      drawing the report of %d runs, about %v", len(recs), about.Round(time.Second))
+		return
+	}
+	show.say("      drawing the report")
+}
+
+// screenRows is how many points a screen bears; the page and summary.md have all.
+const screenRows = 30
+
+// ends sums up the sweeps whose tables are too long for a screen.
+func (s *reportSet) ends() (out []reports.Table) {
+	for _, recs := range s.Sweeps {
+		if points := pointsOfTable(recs); len(points) > screenRows {
+			t := reports.Ends(points)
+			t.Title += ": " + recs[0].Header.Title
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// pointsOfTable groups a sweep's records as its table has them.
+func pointsOfTable(recs []*record.Record) (out []reports.Point) {
+	for _, p := range plot.Points(recs) {
+		out = append(out, reports.Point{Settings: p.Settings, Records: p.Records})
+	}
+	return out
 }
 
 func baselineLine(s reports.Summary) string {
@@ -286,6 +330,10 @@ func (s *reportSet) figures() (out []drawing, tables []reports.Table, err error)
 		if err = add("The run", figs, e); err != nil {
 			return
 		}
+		figs, e = plot.Opening(s.Main)
+		if err = add("The opening, second by second", figs, e); err != nil {
+			return
+		}
 	}
 	var sets []plot.Set
 	for _, recs := range s.Sweeps {
@@ -294,11 +342,7 @@ func (s *reportSet) figures() (out []drawing, tables []reports.Table, err error)
 		}
 		points := plot.Points(recs)
 		sets = append(sets, plot.Set{Name: recs[0].Header.Title, Points: points})
-		var table []reports.Point
-		for _, p := range points {
-			table = append(table, reports.Point{Settings: p.Settings, Records: p.Records})
-		}
-		t := reports.Sweep(table)
+		t := reports.Sweep(pointsOfTable(recs))
 		t.Title += ": " + recs[0].Header.Title
 		tables = append(tables, t)
 		for _, key := range varied(recs) {
@@ -388,6 +432,11 @@ func (s *reportSet) commands() []string {
 	case s.Baseline != nil || len(s.Sweeps) > 0:
 		return append(out, fmt.Sprintf("make spike SEED=%d", m.Header.Seed))
 	}
+	if h := &m.Header; h.Label == "sim" {
+		// The record does not keep the command: window and scale are all that it tells.
+		return append(out, fmt.Sprintf("spillway sim %s --seed %d --scale 1:%.6g --time %g --set window.from=%v --set window.to=%v",
+			h.Scenario, h.Seed, 1/h.People, h.TimeScale, h.From, h.To))
+	}
 	return append(out, fmt.Sprintf("spillway attack %s --seed %d", m.Header.Scenario, m.Header.Seed))
 }
 
@@ -465,6 +514,9 @@ func link(dir string) {
 		return
 	}
 	latest := filepath.Join(parent, "latest")
+	if dir == latest { // the report of the latest run made again
+		return
+	}
 	_ = os.Remove(latest)
 	_ = os.Symlink(filepath.Base(dir), latest)
 }

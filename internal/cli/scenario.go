@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"spillway/internal/draw"
+	"spillway/internal/record"
 	"spillway/scenarios"
 )
 
@@ -155,6 +157,48 @@ func (c *settings) apply(spec *scenarios.Spec) error {
 		}
 	}
 	return nil
+}
+
+// Words of --window, the same in every command that has it.
+const (
+	windowDay     = "day"
+	windowOpening = "opening"
+)
+
+// within is apply for a chosen window: the whole day, every visit of it, or what
+// the scenario says itself. What the other flags say of window and scale wins.
+func (c *settings) within(window string, spec *scenarios.Spec) error {
+	if window != windowDay {
+		return c.apply(spec)
+	}
+	given := map[string]bool{}
+	for _, kv := range c.Set {
+		key, _, _ := strings.Cut(kv, "=")
+		given[strings.TrimSpace(key)] = true
+	}
+	// --set may move the day itself, which the window must follow.
+	day := spec.Arrivals
+	if given["arrivals.day_from"] || given["arrivals.day_to"] {
+		moved := *spec
+		if err := c.apply(&moved); err != nil {
+			return err
+		}
+		day = moved.Arrivals
+	}
+	whole := []record.Setting{{Key: "scale.people", Value: "1:1"}, {Key: "scale.time", Value: "1 x"}}
+	for _, e := range []struct {
+		end      string
+		day, own time.Duration
+	}{{"from", day.DayFrom, spec.Arrivals.DayFrom}, {"to", day.DayTo, spec.Arrivals.DayTo}} {
+		if e.day != e.own {
+			whole = append(whole, record.Setting{Key: "arrivals.day_" + e.end, Value: e.day.String()})
+		}
+		whole = append(whole, record.Setting{Key: "window." + e.end, Value: e.day.String()})
+	}
+	if err := spec.SetAll(whole...); err != nil {
+		return fmt.Errorf("--window %s: %w", window, err)
+	}
+	return c.apply(spec)
 }
 
 // scaled loads, changes and scales the chosen scenario.

@@ -15,6 +15,7 @@ import (
 type simCmd struct {
 	choice
 	simulation
+	Window    string        `default:"day" enum:"day,opening" help:"day: every visit of the scenario's day, people 1:1 and time x 1; opening: its own window and scale, as the attack runs it. --scale, --time and --set win."`
 	MaxTime   time.Duration `placeholder:"D" help:"Refuse a run that is expected to take longer."`
 	MaxMemory byteSize      `placeholder:"SIZE" help:"Refuse a run that is expected to need more memory, as in 512MiB."`
 	output
@@ -81,17 +82,17 @@ func (c *simCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	sc, err := c.simulated()
+	sc, err := c.simulated(c.Window)
 	if err != nil {
 		return err
 	}
 	cost := sim.Estimate(sc)
 	switch {
 	case c.MaxTime > 0 && cost.Time > c.MaxTime:
-		return badInput(fmt.Errorf("scenario %s at 1:%g is expected to take %v, over --max-time %v; thin people further with --scale, or shorten the window",
+		return badInput(fmt.Errorf("scenario %s at 1:%g is expected to take %v, over --max-time %v; thin people further with --scale, or take --window opening",
 			sc.Name, 1/sc.S, cost.Time.Round(100*time.Millisecond), c.MaxTime))
 	case c.MaxMemory > 0 && cost.Memory > float64(c.MaxMemory):
-		return badInput(fmt.Errorf("scenario %s at 1:%g is expected to need %.0f MB, over --max-memory of %.0f MB; thin people further with --scale, or shorten the window",
+		return badInput(fmt.Errorf("scenario %s at 1:%g is expected to need %.0f MB, over --max-memory of %.0f MB; thin people further with --scale, or take --window opening",
 			sc.Name, 1/sc.S, cost.Memory/1e6, float64(c.MaxMemory)/1e6))
 	}
 	dir, err := newRunDir(c.Out, scenarioName(c.Scenario))
@@ -125,17 +126,27 @@ func (c *simCmd) Run(a *app) error {
 	h := &rec.Header
 	h.Commit, h.Machine, h.Baseline = version(), machine(), sc.Full.Baseline
 	h.WallStart, h.WallSeconds = began, time.Since(began).Seconds()
-	return finish(a, show, dir, c.JSON, reportSet{Main: rec})
+	return finish(a, show, dir, c.JSON, reportSet{Main: rec, Command: c.command()})
 }
 
-// simulated is the chosen scenario at its scale, without the bounds of a machine
-// that has to send the requests.
-func (c *choice) simulated() (*scenarios.Scaled, error) {
+// command is how to run the simulation again.
+func (c *simCmd) command() string {
+	args := []string{"spillway", "sim", c.Scenario, "--seed", fmt.Sprint(c.Seed)}
+	if c.Window != windowDay {
+		args = append(args, "--window", c.Window)
+	}
+	args = append(args, c.settings.args()...)
+	return strings.Join(append(args, c.simulation.args()...), " ")
+}
+
+// simulated is the chosen scenario in a window and at its scale, without the bounds
+// of a machine that has to send the requests.
+func (c *choice) simulated(window string) (*scenarios.Scaled, error) {
 	spec, err := scenarios.Load(c.Scenario)
 	if err != nil {
 		return nil, badInput(err)
 	}
-	if err := c.apply(spec); err != nil {
+	if err := c.within(window, spec); err != nil {
 		return nil, badInput(err)
 	}
 	return simulatedFor(spec, c.Seed)

@@ -29,6 +29,9 @@ func (s simulation) args() []string {
 	if s.Unscaled {
 		out = append(out, "--unscaled")
 	}
+	if s.Calibration != "" {
+		out = append(out, "--calibration", s.Calibration)
+	}
 	return out
 }
 
@@ -42,7 +45,7 @@ func (s simulation) arm() (arm, error) {
 		p := &sweep.Plan{Load: load, Points: points, Seeds: seeds, Commit: version(), Dir: dir,
 			Arm: fmt.Sprintf("sim %v %v %v", opt.Network, opt.Overhead, opt.Unscaled), Workers: runtime.GOMAXPROCS(0)}
 		left := expected(load, points, seeds)
-		total, done, began := len(points)*len(seeds), 0, time.Now()
+		total, done, ran, began := len(points)*len(seeds), 0, 0, time.Now()
 		if about := left / time.Duration(min(p.Workers, max(total, 1))); about > 2*time.Second {
 			show.say("      %d runs to simulate, about %v on %d cores", total, about.Round(time.Second), p.Workers)
 		}
@@ -50,9 +53,15 @@ func (s simulation) arm() (arm, error) {
 		finished := func(settings []record.Setting, seed uint64) { // with watch held
 			done++
 			show.update(func() string {
-				spent := time.Since(began)
-				return fmt.Sprintf("      %s %d of %d, about %v left; last %s, seed %d", bar(float64(done)/float64(total), 12), done, total,
-					(spent / time.Duration(done) * time.Duration(total-done)).Round(time.Second), settingsText(settings), seed)
+				// What was found finished took no time and tells nothing of the rest.
+				text := fmt.Sprintf("      %s %d of %d", bar(float64(done)/float64(total), 12), done, total)
+				if found := done - ran; found > 0 {
+					text += fmt.Sprintf(", %d found finished", found)
+				}
+				if ran > 0 {
+					text += fmt.Sprintf(", about %v left", (time.Since(began) / time.Duration(ran) * time.Duration(total-done)).Round(time.Second))
+				}
+				return text + fmt.Sprintf("; last %s, seed %d", settingsText(settings), seed)
 			})
 		}
 		p.Step = func(_, _ int, settings []record.Setting, seed uint64, found bool) {
@@ -79,6 +88,7 @@ func (s simulation) arm() (arm, error) {
 			h.Commit, h.Machine, h.Baseline, h.Vary = version(), machine(), sc.Full.Baseline, settings
 			watch.Lock()
 			defer watch.Unlock()
+			ran++
 			finished(settings, seed)
 			return rec, nil
 		}

@@ -87,6 +87,7 @@ func TestSimSweep(t *testing.T) {
 
 func TestSimSweepRefuses(t *testing.T) {
 	for name, args := range map[string][]string{
+		"the other arm's window":   {"--vary", "queue.depth=1000,2000", "--window", "day"},
 		"options of the other arm": {"--vary", "queue.depth=1000,2000", "--network", "1ms"},
 		"native":                   {"--vary", "queue.depth=1000,2000", "--arm", "sim", "--set", "gateway.native=on"},
 		"a sample of a grid":       {"--vary", "queue.depth=1000..2000/3", "--sample", "4"},
@@ -97,5 +98,41 @@ func TestSimSweepRefuses(t *testing.T) {
 		if code != gate.ExitBadInput {
 			t.Errorf("%s: exit %d: %s", name, code, stderr)
 		}
+	}
+}
+
+// A simulated point has five seeds unless told, and a table that no screen bears is
+// summed up.
+func TestSimSweepSeedsAndScreen(t *testing.T) {
+	whole(t)
+	dir := t.TempDir()
+	code, stdout, stderr := spillway("sweep", tiny(t, ""), "--arm", "sim", "--vary", "queue.depth=2000,20000", "--out", dir)
+	if n := len(pointsOf(t, dir)); code != gate.ExitOK || n != 2*simSeeds {
+		t.Errorf("exit %d, %d records\n%s", code, n, stderr)
+	}
+	if !strings.Contains(stdout, "Sweep: ") {
+		t.Errorf("two points are not shown as a table:\n%s", stdout)
+	}
+	dir = t.TempDir()
+	code, stdout, stderr = spillway("sweep", tiny(t, ""), "--arm", "sim", "--vary", "queue.depth=1000..40000/31", "--seeds", "1", "--out", dir)
+	if code != gate.ExitOK || strings.Contains(stdout, "Sweep: ") || !strings.Contains(stdout, "The ends of 31 points") || !strings.Contains(stdout, "at  ") {
+		t.Errorf("exit %d\n%s\n%s", code, stdout, stderr)
+	}
+	if md, err := os.ReadFile(filepath.Join(dir, "summary.md")); err != nil || strings.Count(string(md), "\n| 1000 ") != 1 {
+		t.Errorf("summary.md has not every point: %v", err)
+	}
+}
+
+// The link to the latest run never points at itself.
+func TestLatest(t *testing.T) {
+	t.Chdir(t.TempDir())
+	run := filepath.Join("reports", "out", "a-run")
+	if err := os.MkdirAll(run, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	link(run)
+	link(filepath.Join("reports", "out", "latest")) // spillway report reports/out/latest
+	if to, err := os.Readlink(filepath.Join("reports", "out", "latest")); to != "a-run" {
+		t.Errorf("latest is %q, %v", to, err)
 	}
 }

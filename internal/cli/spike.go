@@ -35,7 +35,7 @@ func (c *spikeCmd) Run(a *app) error {
 	}
 	var points [][]record.Setting
 	if c.Points != "" {
-		axes, err := axesOf(c.Points, settings{}, c.Vary)
+		axes, err := axesOf(loader(c.Points, settings{}, windowOpening), c.Vary)
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (c *spikeCmd) Run(a *app) error {
 	}
 	if points != nil && a.ctx.Err() == nil {
 		show.say("[%d/%d] %s: %d points, one key at a time", phases, phases, c.Points, len(points))
-		plan := sweepPlan(a, loader(c.Points, settings{}), points, []uint64{c.Seed}, filepath.Join(dir, pointsDir), show)
+		plan := sweepPlan(a, loader(c.Points, settings{}, windowOpening), points, []uint64{c.Seed}, filepath.Join(dir, pointsDir), show)
 		recs, err := plan.Do(a.ctx)
 		if err != nil && !errors.Is(err, errInterrupted) {
 			return err

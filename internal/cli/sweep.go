@@ -18,16 +18,26 @@ type sweepCmd struct {
 	Sample   int      `placeholder:"N" help:"Instead of the grid N points of a Latin hypercube over the ranges, KEY=lo..hi or KEY=lo..hi/log, drawn by --seed."`
 	Cross    bool     `help:"Vary one key at a time instead of the whole grid."`
 	Layers   bool     `help:"Also run with each layer switched off, one at a time."`
-	Seeds    int      `default:"1" help:"Seeds a point, from --seed on; the same ones at every point."`
+	Seeds    int      `placeholder:"N" help:"Seeds a point, from --seed on; the same ones at every point. By default 1 for the attack, 5 for the simulator."`
 	Arm      string   `default:"attack" enum:"attack,sim" help:"attack: real requests, one run at a time; sim: simulated, as many as there are cores."`
+	Window   string   `default:"opening" enum:"day,opening" help:"opening: the scenario's own window and scale; day: with --arm sim, every visit of its day, people 1:1 and time x 1. --scale, --time and --set win."`
 	settings
 	simulation
 	output
 }
 
+// simSeeds is how many seeds a simulated point has unless told: with one there is
+// no interval, and three are the fewest that say anything of a probability.
+const simSeeds = 5
+
 func (c *sweepCmd) Run(a *app) error {
 	if slices.ContainsFunc(c.Scenario, scenarios.IsStation) {
 		return c.stations(a)
+	}
+	if c.Seeds == 0 {
+		if c.Seeds = 1; c.Arm == "sim" {
+			c.Seeds = simSeeds
+		}
 	}
 	if c.Seeds < 1 || c.Seeds > 1000 {
 		return badInput(fmt.Errorf("--seeds %d: give 1 to 1000", c.Seeds))
@@ -44,10 +54,10 @@ func (c *sweepCmd) Run(a *app) error {
 	}
 	points := make([][][]record.Setting, len(c.Scenario))
 	for i, name := range c.Scenario {
-		load := loader(name, c.settings)
+		load := loader(name, c.settings, c.Window)
 		var axes []sweep.Axis
 		if c.Sample == 0 {
-			if axes, err = axesOf(name, c.settings, c.Vary); err != nil {
+			if axes, err = axesOf(load, c.Vary); err != nil {
 				return err
 			}
 		}
@@ -116,7 +126,7 @@ func (c *sweepCmd) Run(a *app) error {
 			break
 		}
 		show.say("[%d/%d] %s: %d points × %d seeds", i+1, len(c.Scenario), name, len(points[i]), len(seeds))
-		recs, err := arm.plan(a, loader(name, c.settings), points[i], seeds, filepath.Join(dir, pointsDir), show).Do(a.ctx)
+		recs, err := arm.plan(a, loader(name, c.settings, c.Window), points[i], seeds, filepath.Join(dir, pointsDir), show).Do(a.ctx)
 		if err != nil && !errors.Is(err, errInterrupted) {
 			return err
 		}
@@ -139,7 +149,10 @@ type arm struct {
 func (c *sweepCmd) arm() (arm, error) {
 	if c.Arm != "sim" {
 		if c.simulation != simulationDefaults {
-			return arm{}, badInput(errors.New("--network, --overhead and --unscaled are for --arm sim"))
+			return arm{}, badInput(errors.New("--network, --overhead, --unscaled and --calibration are for --arm sim"))
+		}
+		if c.Window != windowOpening {
+			return arm{}, badInput(fmt.Errorf("--window %s is for --arm sim: real requests cannot be sent for a whole day; leave it out or set window.from and window.to", c.Window))
 		}
 		return arm{"", scaledFor, sweepPlan}, nil
 	}
@@ -165,24 +178,27 @@ func (c *sweepCmd) command() string {
 	if c.Layers {
 		args = append(args, "--layers")
 	}
+	if c.Window != windowOpening {
+		args = append(args, "--window", c.Window)
+	}
 	args = append(args, c.settings.args()...)
 	return strings.Join(append(args, c.simulation.args()...), " ")
 }
 
 // loader loads a scenario with the flags' changes, afresh at every call.
-func loader(name string, set settings) func() (*scenarios.Spec, error) {
+func loader(name string, set settings, window string) func() (*scenarios.Spec, error) {
 	return func() (*scenarios.Spec, error) {
 		spec, err := scenarios.Load(name)
 		if err == nil {
-			err = set.apply(spec)
+			err = set.within(window, spec)
 		}
 		return spec, badInput(err)
 	}
 }
 
 // axesOf reads --vary arguments against a scenario.
-func axesOf(name string, set settings, vary []string) ([]sweep.Axis, error) {
-	spec, err := loader(name, set)()
+func axesOf(load func() (*scenarios.Spec, error), vary []string) ([]sweep.Axis, error) {
+	spec, err := load()
 	if err != nil {
 		return nil, err
 	}

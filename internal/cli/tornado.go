@@ -7,13 +7,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"spillway/internal/record"
 	"spillway/reports"
-	"spillway/reports/gate"
-	"spillway/reports/page"
 	"spillway/reports/plot"
 )
 
@@ -29,7 +28,7 @@ func (p *planning) tornado() error {
 		return badInput(fmt.Errorf("--tornado %.40q: no such metric: one of %s", p.Tornado, strings.Join(names, ", ")))
 	}
 	points := [][]record.Setting{nil} // the scenario as it stands
-	var skipped []string
+	var skipped, items []string
 	var cost time.Duration
 	for _, as := range p.sc.Full.Assumptions() {
 		for _, end := range []string{as.Low, as.High} {
@@ -45,7 +44,12 @@ func (p *planning) tornado() error {
 				_, err = simulatedFor(spec, p.Seed)
 			}
 			if err != nil {
-				skipped = append(skipped, fmt.Sprintf("%s = %s (%.60s …)", as.Key, end, strings.TrimPrefix(err.Error(), as.Key+"="+end+": ")))
+				// An item of a list has no key of its own: population.classes.0.share.
+				if list := listOf(as.Key); list == "" {
+					skipped = append(skipped, as.Key+" = "+end)
+				} else if !slices.Contains(items, list) {
+					items = append(items, list)
+				}
 				continue
 			}
 			points = append(points, point)
@@ -88,6 +92,7 @@ func (p *planning) tornado() error {
 	}
 	table := reports.Table{Title: "What moves “" + metric.Title() + "” most", Columns: []string{"assumption", "low", "metric there", "high", "metric there", "largest change"}}
 	was, _ := base.Of(metric)
+	var still []string
 	for _, b := range plot.Sorted(metric, base, bars) {
 		row := []string{b.Key}
 		for _, end := range []plot.RunPoint{b.Low, b.High} {
@@ -100,7 +105,10 @@ func (p *planning) tornado() error {
 			}
 			row = append(row, end.Setting(b.Key), text)
 		}
-		if m := b.Moves(metric, base); !math.IsInf(m, -1) {
+		if m := b.Moves(metric, base); m == 0 {
+			still = append(still, b.Key)
+			continue
+		} else if !math.IsInf(m, -1) {
 			row = append(row, fmt.Sprintf("%+.3g", m))
 		} else {
 			row = append(row, "cannot tell")
@@ -109,19 +117,18 @@ func (p *planning) tornado() error {
 	}
 	table.Notes = append(table.Notes, fmt.Sprintf("As it stands: %.4g %s. One assumption at a time, the others at their base, means over the same %d seeds; simulated, %s.",
 		was.Mean, metric.Unit, len(p.seeds), reports.Thinning(p.sc.S)))
+	if len(still) > 0 {
+		table.Notes = append(table.Notes, "Does not move it: "+strings.Join(still, ", ")+".")
+	}
 	if len(skipped) > 0 {
-		table.Notes = append(table.Notes, fmt.Sprintf("Not run: %s.", strings.Join(skipped, "; ")))
+		table.Notes = append(table.Notes, "Not run, because it contradicts the other assumptions at their base: "+strings.Join(skipped, ", ")+".")
 	}
-	main := base.Records[0]
-	pg := page.Page{Record: main, Name: main.Header.Scenario, Tables: []reports.Table{table},
-		Commands: []string{"git checkout " + strings.TrimSuffix(main.Header.Commit, "-dirty"), p.command()}}
-	if err := writeFigures(p.dir, []drawing{{"Which assumption matters", fig}}, &pg); err != nil {
-		return environment(err)
+	if len(items) > 0 {
+		table.Notes = append(table.Notes, "Not run, because the items of a list are not moved alone: "+strings.Join(items, ", ")+".")
 	}
-	if err := writeTexts(p.dir, pg, reports.Summarize(main), gate.Judge(main), pg.Tables); err != nil {
-		return environment(err)
+	if err := p.page(base.Records[0], []drawing{{"Which assumption matters", fig}}, table); err != nil {
+		return err
 	}
-	p.show.clear()
 	if p.JSON {
 		return writeJSON(p.a, table)
 	}
@@ -129,9 +136,32 @@ func (p *planning) tornado() error {
 	return nil
 }
 
+// listOf is the list that a key's value is in, or "".
+func listOf(key string) string {
+	parts := strings.Split(key, ".")
+	for i, p := range parts {
+		if _, err := strconv.Atoi(p); err == nil {
+			return strings.Join(parts[:i], ".")
+		}
+	}
+	return ""
+}
+
 // command is how to ask again.
 func (c *planCmd) command() string {
-	args := []string{"spillway", "plan", c.Scenario, "--tornado", c.Tornado, "--seed", fmt.Sprint(c.Seed), "--seeds", fmt.Sprint(c.Seeds)}
+	args := []string{"spillway", "plan", c.Scenario}
+	if c.Tornado != "" {
+		args = append(args, "--tornado", c.Tornado)
+	} else {
+		args = append(args, "--find", c.Find)
+	}
+	for _, o := range c.Objective {
+		args = append(args, "--objective", "'"+strings.ReplaceAll(o, "'", "")+"'")
+	}
+	args = append(args, "--seed", fmt.Sprint(c.Seed), "--seeds", fmt.Sprint(c.Seeds))
+	if c.Window != windowOpening {
+		args = append(args, "--window", c.Window)
+	}
 	args = append(args, c.settings.args()...)
 	return strings.Join(append(args, c.simulation.args()...), " ")
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"spillway/internal/draw"
+	"spillway/internal/booking"
 	"spillway/internal/record"
 	"spillway/reports"
 	"spillway/reports/gate"
@@ -23,7 +23,7 @@ import (
 type validateCmd struct {
 	Scenario   string        `arg:"" optional:"" default:"suikang-sweep" help:"Short scenario to calibrate on and to predict around."`
 	Seed       uint64        `default:"1" help:"Seed of the calibration run and of every measurement."`
-	Blind      uint64        `placeholder:"SEED" help:"Predict with this seed instead: other visitors, so that their luck is part of the error."`
+	Blind      uint64        `placeholder:"SEED" help:"Predict with ten seeds from this one on instead: other visitors, so that their luck is part of the error."`
 	Points     []string      `sep:";" default:"admission.probability=5%;admission.probability=50%;queue.depth=2000;visitor.booking_share=30%;admission.probability=5%,writer-stop" help:"What to predict and measure: settings KEY=VALUE, several joined by commas, or writer-stop."`
 	ScalesTime time.Duration `default:"15s" placeholder:"D" help:"What the largest scale of the comparison of scales may take to simulate; 0s for no comparison."`
 	output
@@ -134,9 +134,15 @@ func (c *validateCmd) Run(a *app) error {
 		}
 		done = append(done, p)
 	}
-	scales, err := c.scales(a, show, cal)
-	if err != nil {
-		return err
+	var scales []*record.Record
+	if c.ScalesTime > 0 {
+		list, err := scalesWithin(spec, c.Seed, c.ScalesTime)
+		if err != nil {
+			return err
+		}
+		if scales, err = atScales(a, show, list, cal.Options()); err != nil {
+			return err
+		}
 	}
 	return c.report(a, show, dir, base, cal, done, scales)
 }
@@ -173,20 +179,28 @@ func (c *validateCmd) point(a *app, show *progress, step, dir string, i int, poi
 	if err != nil {
 		return pair{}, err
 	}
-	seed := c.Seed
-	if c.Blind != 0 {
-		seed = c.Blind
-	}
-	guess, err := simulatedFor(spec, seed)
+	guesses, err := c.evenings(spec)
 	if err != nil {
 		return pair{}, err
 	}
-	show.say("%s predicting %s, margin %+.1f σ", step, point, guess.Prediction.Margin)
+	first := guesses[0].sc
+	show.say("%s predicting %s from %d evenings, margin %+.1f σ", step, point, len(guesses), first.Prediction.Margin)
 	p := pair{name: point}
-	if p.sim, err = sim.Run(a.ctx, guess, cal.Options()); err != nil {
-		return pair{}, err
+	var sims []*record.Record
+	for _, g := range guesses {
+		opt := cal.Options()
+		opt.Phase = g.phase
+		rec, err := sim.Run(a.ctx, g.sc, opt)
+		if err != nil {
+			return pair{}, err
+		}
+		if a.ctx.Err() != nil {
+			return pair{}, errInterrupted
+		}
+		cal.AsMeasured(rec)
+		sims = append(sims, rec)
 	}
-	cal.AsMeasured(p.sim)
+	p.sim = sims[0]
 	sc, err := scaledFor(spec, c.Seed)
 	if err != nil {
 		return pair{}, err
@@ -202,7 +216,7 @@ func (c *validateCmd) point(a *app, show *progress, step, dir string, i int, poi
 	if err := errors.Join(keep(dir, file+"-sim.rec", p.sim), keep(dir, file+"-attack.rec", p.attack)); err != nil {
 		return pair{}, err
 	}
-	if p.held, err = reports.Predict(point, p.sim, p.attack); err != nil {
+	if p.held, err = reports.PredictBy(point, sims, p.attack); err != nil {
 		return pair{}, err
 	}
 	if p.held.Near {
@@ -213,80 +227,52 @@ func (c *validateCmd) point(a *app, show *progress, step, dir string, i int, poi
 	return p, nil
 }
 
-// scales simulates the scenario at the largest scale that fits, at 1:100, at
-// 1:1000 and as the attack has to.
-func (c *validateCmd) scales(a *app, show *progress, cal *sim.Calibration) ([]*record.Record, error) {
-	if c.ScalesTime <= 0 {
-		return nil, nil
+// Evenings that a point is simulated in: one alone would be held to luck that nobody
+// could have foretold.
+const (
+	evenings = 10 // with other visitors
+	phases   = 8  // with the same ones: moments of the writer's beat
+)
+
+// guess is one evening to be simulated.
+type guess struct {
+	sc    *scenarios.Scaled
+	phase time.Duration
+}
+
+// evenings are the simulations of a point. With the visitors of the measurement all
+// that is unknown is when the writer's beat comes, which decides who meets a full
+// queue; with --blind it is everything.
+func (c *validateCmd) evenings(spec *scenarios.Spec) (out []guess, err error) {
+	if c.Blind != 0 {
+		for seed := c.Blind; len(out) < evenings; seed++ {
+			if seed == c.Seed {
+				continue // those visitors are the measured ones
+			}
+			sc, err := simulatedFor(spec, seed)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, guess{sc: sc})
+		}
+		return out, nil
 	}
-	list, err := scalesWithin(c.Scenario, c.Seed, c.ScalesTime)
+	sc, err := simulatedFor(spec, c.Seed)
 	if err != nil {
 		return nil, err
 	}
-	var out []*record.Record
-	for i, sc := range list {
-		opt := cal.Options()
-		opt.Unscaled = i == len(list)-1
-		show.say("      simulating at 1:%g, time ×%g: %v", 1/sc.S, sc.K, sim.Estimate(sc))
-		began := time.Now()
-		opt.Progress = func(p sim.Progress) {
-			if time.Since(began) > 2*time.Second {
-				show.update(func() string { return simLine(sc, p, time.Since(began)) })
-			}
-		}
-		rec, err := sim.Run(a.ctx, sc, opt)
-		if err != nil {
-			return nil, err
-		}
-		if a.ctx.Err() != nil {
-			return nil, errInterrupted
-		}
-		out = append(out, rec)
+	beat := spec.Ledger.Every
+	switch spec.Mode {
+	case booking.ModeTimedWriter:
+		beat = spec.Ledger.FlushEvery
+	case booking.ModeLossless:
+		beat = 0
+	}
+	out = append(out, guess{sc: sc}) // the seed's own moment
+	for i := 1; i < phases && beat > 0; i++ {
+		out = append(out, guess{sc, time.Duration(float64(beat) * (float64(i) + 0.5) / phases)})
 	}
 	return out, nil
-}
-
-// scalesWithin are the scales of the comparison; the last is the scenario's own.
-func scalesWithin(scenario string, seed uint64, within time.Duration) ([]*scenarios.Scaled, error) {
-	spec, err := scenarios.Load(scenario)
-	if err != nil {
-		return nil, badInput(err)
-	}
-	var out []*scenarios.Scaled
-	at := func(n, k float64) (*scenarios.Scaled, error) {
-		people := 1 / n
-		if n == 0 {
-			people = 0
-		}
-		sc, err := scenarios.ScaleWithin(spec, people, k, scenarios.Unbounded)
-		if err != nil {
-			return nil, badInput(err)
-		}
-		return sc.WithSeed(draw.Seed(seed)), nil
-	}
-	largest := 0.0
-	for _, n := range []float64{1, 2, 5, 10, 20, 50} {
-		sc, err := at(n, 1)
-		if err != nil {
-			return nil, err
-		}
-		if sim.Estimate(sc).Time <= within {
-			largest, out = n, append(out, sc)
-			break
-		}
-	}
-	for _, n := range []float64{100, 1000} {
-		if n == largest {
-			continue
-		}
-		sc, err := at(n, 1)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, sc)
-	}
-	own, err := at(0, 0)
-	return append(out, own), err
 }
 
 // report prints the tables, writes the page and returns the verdict.
@@ -312,19 +298,20 @@ func (c *validateCmd) report(a *app, show *progress, dir string, base *record.Re
 	errs := reports.Summed(held...)
 	overall := overallTable(held, errs)
 	if len(scales) > 1 {
-		f, err := plot.Scales(scales)
-		if err != nil && !errors.Is(err, plot.ErrNoData) {
+		d, err := scaleDrawings(scales)
+		if err != nil {
 			return err
 		}
-		if err == nil {
-			drawings = append(drawings, drawing{"What the scale model distorts", f})
-		}
-		tables = append(tables, plot.ScaleTable(scales))
+		drawings, tables = append(drawings, d...), append(tables, plot.ScaleTable(scales))
 	}
 	tables = append(append([]reports.Table{overall}, tables...), calibrationTables(cal)...)
 
+	again := fmt.Sprintf("make validate SEED=%d", c.Seed)
+	if c.Blind != 0 {
+		again += fmt.Sprintf(" ARGS='--blind %d'", c.Blind)
+	}
 	p := page.Page{Record: base, Name: base.Header.Scenario, Tables: tables,
-		Commands: []string{fmt.Sprintf("git checkout %s", strings.TrimSuffix(version(), "-dirty")), fmt.Sprintf("make validate SEED=%d", c.Seed)},
+		Commands: []string{fmt.Sprintf("git checkout %s", strings.TrimSuffix(version(), "-dirty")), again},
 		Files: []page.File{{Name: "calibration.json", What: "network and overhead, for spillway sim --calibration"}, {Name: "predictions.json", What: "every figure for machines"},
 			{Name: "predictions.md", What: "the tables as Markdown"}, {Name: mainRecord, What: "the record of the calibration run"}}}
 	if err := writeFigures(dir, drawings, &p); err != nil {
@@ -372,7 +359,7 @@ func (c *validateCmd) report(a *app, show *progress, dir string, base *record.Re
 
 // overallTable is one row a point, and the goal below.
 func overallTable(held []reports.Prediction, errs reports.Errors) reports.Table {
-	t := reports.Table{Title: "Predictions against the goal", Columns: []string{"point", "margin", "figures", "median error", "worst error", "worst of"}}
+	t := reports.Table{Title: "Predictions against the goal", Columns: []string{"point", "margin", "figures", "median error", "worst error", "worst of", "within chance"}}
 	percent := func(v reports.Value) string {
 		if !v.OK {
 			return "–"
@@ -380,15 +367,16 @@ func overallTable(held []reports.Prediction, errs reports.Errors) reports.Table 
 		return fmt.Sprintf("%.1f %%", 100*v.V)
 	}
 	for _, p := range held {
-		row := []string{p.Name, "n/a", fmt.Sprint(p.Errors.N), percent(p.Errors.Median), percent(p.Errors.Worst), p.Errors.WorstOf}
+		row := []string{p.Name, "n/a", fmt.Sprint(p.Errors.N), percent(p.Errors.Median), percent(p.Errors.Worst), p.Errors.WorstOf, fmt.Sprint(p.Errors.Within)}
 		if p.Margin.OK {
 			row[1] = fmt.Sprintf("%+.1f σ", p.Margin.V)
 		}
 		if p.Near {
-			row[2], row[3], row[4], row[5] = "–", "too close to call", "–", ""
+			row[2], row[3], row[4], row[5], row[6] = "–", "too close to call", "–", "", "–"
 		}
 		t.Rows = append(t.Rows, row)
 	}
-	t.Notes = []string{"Away from the tipping line: " + errs.Text() + "."}
+	t.Notes = []string{"Away from the tipping line: " + errs.Text() + ".",
+		fmt.Sprintf("Within chance: figures whose sampling error, luck of the evening or noise of the machine exceeds %.0f %% by itself, and whose error is within three standard errors of it; one beyond counts as an error.", 100*reports.GoalWorst)}
 	return t
 }

@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"spillway/internal/booking"
 	"spillway/internal/record"
@@ -200,6 +201,8 @@ func judge(r *record.Record, o record.Objective) Line {
 	case o.Kind != record.KindLateness && math.Abs(r.Header.Margin) < sigmas:
 		l.Status = TooClose
 		l.Why = fmt.Sprintf("the tipping line is %.1f σ away, a verdict needs %d", math.Abs(r.Header.Margin), sigmas)
+	case r.Header.Partial && o.Kind == record.KindConfirmedShare && strings.HasPrefix(o.Op, ">") && !o.Holds(l.Measured.V):
+		l.Why = "the run was interrupted, and what is confirmed only grows"
 	case beyond && (o.Op == ">" || o.Op == ">="), !beyond && o.Holds(l.Measured.V):
 		l.Status = Held
 	default:
@@ -269,7 +272,7 @@ func soldOut(r *record.Record, o *record.Objective) (reports.Value, uint64, stri
 	}
 	last := r.Header.ScenarioTime(free[len(free)-1].At).Seconds()
 	if last < o.Value || o.Op == "==" || o.Op == "!=" {
-		return reports.Value{}, 0, fmt.Sprintf("stock was left when the run ended, %.0f s after the opening", last)
+		return reports.Value{}, 0, fmt.Sprintf("stock was left when the run ended, at %+.0f s from the opening", last)
 	}
 	return reports.Got(last), 0, "stock was left when the run ended: not sold out by then"
 }

@@ -131,6 +131,14 @@ func TestVerdictAndCode(t *testing.T) {
 		{"nor is lateness", base(late), near, gate.ResultInvalid, gate.ExitLagged},
 		{"far enough", base(held), func(r *record.Record) { r.Header.Margin = 2 }, gate.ResultHeld, gate.ExitOK},
 		{"interrupted", base(held), func(r *record.Record) { r.Header.Partial = true }, gate.ResultInconclusive, gate.ExitInconclusive},
+		{"interrupted before the sale", base("confirmed.share > 99 %"), func(r *record.Record) {
+			r.Header.Partial = true
+			r.Samples[record.SampleWritten] = []record.Point{{At: time.Second, Value: 1}}
+		}, gate.ResultInconclusive, gate.ExitInconclusive},
+		{"interrupted beyond the limit", base("confirmed.share < 0.1 %"), func(r *record.Record) {
+			r.Header.Partial = true
+			r.Samples[record.SampleWritten] = []record.Point{{At: time.Second, Value: 700}}
+		}, gate.ResultMissed, gate.ExitObjectiveMissed},
 		{"a shard alone", base(held), func(r *record.Record) { r.Header.Shards = 3 }, gate.ResultInconclusive, gate.ExitInconclusive},
 	} {
 		if c.edit != nil {

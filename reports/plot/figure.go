@@ -61,7 +61,7 @@ type run struct {
 	rec  *record.Record
 	k    float64 // scenario seconds a run second
 	from float64 // scenario second of the run's start
-	unit float64 // seconds a unit of the time axis: 1, or 60 for long runs
+	unit float64 // seconds a unit of the time axis: 1, or 60 or 3600 for long runs
 	n    int     // seconds of the run that hold data or lie in the window
 	w    int     // seconds a bin
 	keys []record.Key
@@ -70,6 +70,7 @@ type run struct {
 const (
 	maxSeconds = 200_000 // 55 h; what lies beyond is not drawn
 	maxBins    = 500     // a longer run is drawn in wider bins
+	maxSamples = 1000    // a curve of more is drawn by the largest of each group
 )
 
 func newRun(rec *record.Record) *run {
@@ -97,7 +98,10 @@ func newRun(rec *record.Record) *run {
 	}
 	r.n = max(r.n, 1)
 	r.w = (r.n + maxBins - 1) / maxBins
-	if float64(r.n)*r.k > 1800 {
+	switch span := float64(r.n) * r.k; {
+	case span > 2*3600:
+		r.unit = 3600
+	case span > long.Seconds():
 		r.unit = 60
 	}
 	return r
@@ -245,7 +249,7 @@ func (r *run) borders() []int {
 // sample is a backend sample on the time axis; both nil when there is none.
 func (r *run) sample(name string, scale float64) (xs, ys []float64) {
 	ps := r.rec.Samples[name]
-	step := max(1, len(ps)/2000)
+	step := max(1, len(ps)/maxSamples)
 	for i := 0; i < len(ps); i += step {
 		top := ps[i]
 		for _, p := range ps[i:min(i+step, len(ps))] { // of a group the largest: peaks must stay
@@ -286,11 +290,19 @@ func (r *run) rate(name string) (xs, ys []float64) {
 func (r *run) timeAxis() axis { return timeTicks(r.scenario(0), r.scenario(float64(r.n)), r.unit) }
 
 func timeTicks(lo, hi, unit float64) axis {
-	a := axis{label: "seconds after the opening (scenario time)", min: lo, max: hi}
-	if unit == 60 {
-		a.label = "minutes after the opening (scenario time)"
+	word, step := "seconds", niceStep((hi-lo)/12)
+	switch unit {
+	case 60:
+		word = "minutes"
+		for _, step = range []float64{5, 10, 15, 30} { // as a clock's face is divided
+			if (hi-lo)/step <= 12 {
+				break
+			}
+		}
+	case 3600:
+		word, step = "hours", niceStep((hi-lo)/9)
 	}
-	step := niceStep((hi - lo) / 12)
+	a := axis{label: word + " after the opening (scenario time)", min: lo, max: hi}
 	for i := math.Ceil(lo/step - 1e-9); i*step <= hi+1e-9*step && len(a.ticks) < 40; i++ {
 		a.ticks = append(a.ticks, tick(i*step, number(i*step, step)))
 	}
@@ -299,20 +311,42 @@ func timeTicks(lo, hi, unit float64) axis {
 
 // over is a panel over time, with windows and the moments of the evening.
 func (r *run) over(title string, height float64) *panel {
+	rec := r.rec
 	p := &panel{title: clean(title, 80), height: points(height), x: r.timeAxis()}
-	for _, w := range r.rec.Header.Windows {
+	for _, w := range rec.Header.Windows {
 		p.spans = append(p.spans, span{clean(w.Name, 24), w.From.Seconds() / r.unit, w.To.Seconds() / r.unit})
 	}
 	if p.x.min < 0 && p.x.max > 0 {
 		p.marks = append(p.marks, mark{0, "opening", inkSoft, nil})
 	}
 	for _, m := range []struct{ name, label string }{{record.MarkSoldOut, "stock gone"}, {record.MarkLastConfirmed, "last row written"}} {
-		if at, ok := r.rec.Marks[m.name]; ok {
+		if at, ok := rec.Marks[m.name]; ok {
 			t := r.scenario(at.Seconds())
-			p.marks = append(p.marks, mark{t, fmt.Sprintf("%s %s %s", m.label, number(t, 0.1), r.unitName()), purpleInk, dashed})
+			// On an axis of hours they stand on the opening's own line; its figures have them.
+			if _, _, ok := openingOf(rec); ok && math.Abs(t) < (p.x.max-p.x.min)/100 {
+				continue
+			}
+			p.marks = append(p.marks, mark{t, m.label + " " + r.moment(t), purpleInk, dashed})
 		}
 	}
 	return p
+}
+
+// moment writes a place on the time axis: to a tenth of a second near the opening,
+// of a minute far from it.
+func (r *run) moment(t float64) string {
+	if s := t * r.unit; r.unit == 1 || math.Abs(s) < 120 {
+		return number(s, 0.1) + " s"
+	}
+	return number(t*r.unit/60, 0.1) + " min"
+}
+
+// binNote says in a caption what a point of a long run stands for.
+func (r *run) binNote() string {
+	if r.w == 1 {
+		return ""
+	}
+	return " Each point is the mean over " + seconds(float64(r.w)*r.k) + ", so a single second may lie higher."
 }
 
 // stack lays panels that share the time axis under each other: only the last one

@@ -129,7 +129,7 @@ func Flow(rec *record.Record) (Figure, error) {
 		return Figure{}, noData(id, "no counters and no requests")
 	}
 	return (&sheet{id: id, title: "Offered, admitted, served, refused", sub: about(rec), panels: stack(people, path, refused),
-		caption: "Rates per second of the run" + scaleNote(rec) + ". Offered is every press of the button; the gate in the client holds back presses before they become requests, so a lost press is no refusal. Served is what the writer put into the ledger. Refusals are answers that say no; timeouts and transport errors are shown with them, for the visitor cannot tell."}).figure()
+		caption: "Rates per second of the run" + scaleNote(rec) + ". Offered is every press of the button; the gate in the client holds back presses before they become requests, so a lost press is no refusal. Served is what the writer put into the ledger. Refusals are answers that say no; timeouts and transport errors are shown with them, for the visitor cannot tell." + r.binNote()}).figure()
 }
 
 // Amplification draws how many requests each first try cost.
@@ -177,14 +177,7 @@ func Amplification(rec *record.Record) (Figure, error) {
 		}
 	}
 	return (&sheet{id: id, title: "Retry amplification", sub: about(rec), panels: stack(a, b),
-		caption: fmt.Sprintf("How much load retries add: requests sent in a second over those of them that were the first of their step in their visit. Result polls are not counted. Worst: %s at %s %s.", short(worst), number(at, 0.1), r.unitName())}).figure()
-}
-
-func (r *run) unitName() string {
-	if r.unit == 60 {
-		return "min"
-	}
-	return "s"
+		caption: fmt.Sprintf("How much load retries add: requests sent in a second over those of them that were the first of their step in their visit. Result polls are not counted. Worst: %s at %s.%s", short(worst), r.moment(at), r.binNote())}).figure()
 }
 
 func scaleNote(rec *record.Record) string {

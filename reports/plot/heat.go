@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -85,6 +87,15 @@ func Heat(sets []Set, xKey, yKey string) ([]Figure, error) {
 			how = "The number in a cell is a single run"
 		}
 		sh.caption = how + "; the steps of the axes are those that were run, not to scale; colours span a fifth of the largest value at least. Hatched cells cannot tell: not run, or too few samples. A ring marks runs predicted within 2 σ of the tipping line: too close to call."
+		if slices.ContainsFunc(all, func(p RunPoint) bool {
+			return slices.ContainsFunc(topic.metrics, func(name string) bool {
+				m, _ := MetricByName(name)
+				s, _ := p.Of(m)
+				return s.Pooled
+			})
+		}) {
+			sh.caption += " " + pooledNote
+		}
 		f, err := sh.figure()
 		if err != nil {
 			return nil, err
@@ -196,6 +207,14 @@ func heatOf(m Metric, of func(Spread) float64, scale [2]float64, sets []Set, xKe
 		mid := (hi + lo) / 2
 		lo, hi = mid-least/2, mid+least/2
 	}
+	if m.Unit == "%" { // no share lies beyond its ends
+		if hi > 100 {
+			lo, hi = lo-(hi-100), 100
+		}
+		if lo < 0 {
+			lo, hi = 0, min(hi-lo, 100)
+		}
+	}
 	if scale[1] > scale[0] {
 		lo, hi = scale[0], scale[1]
 	}
@@ -262,10 +281,32 @@ func (f *frame) cell(x, y float64, c cell, place func(float64) float64, cols int
 	if cols > 7 {
 		size = 7
 	}
-	f.text(mid, short(c.v), size, false, fg, midMid)
-	if c.near {
-		f.c.DrawGlyphNoClip(draw.GlyphStyle{Color: fg, Radius: 2.2, Shape: draw.RingGlyph{}}, vg.Point{X: max.X - 6, Y: max.Y - 6})
+	text := short(c.v)
+	if room := max.X - min.X - 2; widthOf(text, size, false) > room {
+		for text = compact(c.v); size > 5 && widthOf(text, size, false) > room; {
+			size -= 0.5
+		}
 	}
+	f.text(mid, text, size, false, fg, midMid)
+	if c.near {
+		f.c.DrawGlyphNoClip(draw.GlyphStyle{Color: fg, Radius: 1.8, Shape: draw.RingGlyph{}}, vg.Point{X: max.X - 4, Y: max.Y - 4})
+	}
+}
+
+// compact is short for a narrow cell: thousands as k, and no more than two decimals.
+func compact(v float64) string {
+	a := math.Abs(v)
+	switch {
+	case a >= 9_950 && a < 1e7:
+		return short3(v/1e3) + "k"
+	case a >= 999.5 && a < 1e7:
+		return strconv.FormatFloat(v/1e3, 'f', 1, 64) + "k"
+	case a > 0 && a < 0.005:
+		return "<.01"
+	case a > 0 && a < 0.095:
+		return strings.TrimPrefix(strconv.FormatFloat(a, 'f', 2, 64), "0")
+	}
+	return short(v)
 }
 
 // luminance is the relative luminance of a colour (WCAG 2), 0..1.

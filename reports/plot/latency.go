@@ -100,7 +100,7 @@ func Response(rec *record.Record) (Figure, error) {
 		hs := r.hists(fam.matches)
 		p := r.over("", 104)
 		lists, n := r.bands(p, hs, fam.color)
-		if n == 0 {
+		if n == 0 || r.brief(r.middles(), lists[0]) {
 			continue
 		}
 		p.title = fmt.Sprintf("%s · n %s", fam.label, short(float64(n)))

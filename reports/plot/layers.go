@@ -15,7 +15,7 @@ func Queue(rec *record.Record) (Figure, error) {
 	r := newRun(rec)
 	rec = r.rec
 	var ps []*panel
-	if xs, ys := r.sample(record.SampleQueueDepth, 1); xs != nil {
+	if xs, ys := r.sample(record.SampleQueueDepth, 1); xs != nil && !r.brief(xs, ys) {
 		p := r.over("Entries waiting", 120)
 		p.y.label = "entries"
 		bound := rec.Header.Capacity["queue.depth"]
@@ -29,14 +29,14 @@ func Queue(rec *record.Record) (Figure, error) {
 		p.area(xs, ys, blue, "depth")
 		ps = append(ps, p)
 	}
-	if xs, ys := r.sample(record.SampleQueueAge, r.k); xs != nil {
+	if xs, ys := r.sample(record.SampleQueueAge, r.k); xs != nil && !r.brief(xs, ys) {
 		p := r.over("Age of the oldest entry", 90)
 		p.y.label = "scenario seconds"
 		p.y.linear(0, top(ys), 0.15, number)
 		p.area(xs, ys, orange, "")
 		ps = append(ps, p)
 	}
-	if xs, ys := r.sample(record.SampleDatabaseWait, r.k); xs != nil {
+	if xs, ys := r.sample(record.SampleDatabaseWait, r.k); xs != nil && !r.brief(xs, ys) {
 		p := r.over("Work waiting at the database", 120)
 		p.y.label = "scenario seconds"
 		p.y.linear(0, top(ys), 0.2, number)
@@ -51,7 +51,7 @@ func Queue(rec *record.Record) (Figure, error) {
 		ps = append(ps, p)
 	}
 	if len(ps) == 0 {
-		return Figure{}, noData(id, "the backend reported no queue and no backlog")
+		return Figure{}, noData(id, "the backend reported no queue and no backlog, or none beyond the opening")
 	}
 	depth := "n/a"
 	if v, ok := rec.MaxSample(record.SampleQueueDepth); ok {

@@ -23,6 +23,9 @@ type Metric struct {
 	// Share says that a run has the metric or not, 100 or 0: over several seeds it is
 	// a share of them, with Wilson's interval.
 	Share bool
+	// pool is the metric of several records' samples together, for percentiles that
+	// those of a single one cannot carry; nil = there is no such thing.
+	pool func([]*record.Record) (v float64, ok bool)
 	// Coarser names the metric to show instead where Of cannot tell; "" = none.
 	Coarser string
 }
@@ -34,20 +37,6 @@ func (m Metric) Title() string { return m.Label + " (" + m.Unit + ")" }
 // scaled up to full size, so that runs of different scale compare. What package
 // reports measures too is measured there.
 func Metrics() []Metric {
-	wait := func(q float64) func(*record.Record) reports.Value {
-		return func(rec *record.Record) reports.Value {
-			return reports.Quantile(rec, reports.Response(rec, record.SpanLedger, nil, nil), q)
-		}
-	}
-	span := func(span string, q float64, outcomes ...booking.Outcome) func(*record.Record) reports.Value {
-		return func(rec *record.Record) reports.Value {
-			var names []string
-			for _, o := range outcomes {
-				names = append(names, o.String())
-			}
-			return reports.Quantile(rec, reports.Response(rec, span, names, nil), q)
-		}
-	}
 	submit, status := booking.StepSubmit.String(), booking.StepStatus.String()
 	yes := []booking.Outcome{booking.Queued, booking.Confirmed}
 	metric := func(name, label, unit string, scale float64, of func(*record.Record) reports.Value, coarser string) Metric {
@@ -56,22 +45,45 @@ func Metrics() []Metric {
 			return v.V * scale, v.OK && finite(v.V)
 		}}
 	}
+	// A percentile of the seconds that a span took, in wanted outcomes or in any.
+	quantile := func(name, label, unit string, scale float64, span string, q float64, coarser string, outcomes ...booking.Outcome) Metric {
+		var names []string
+		for _, o := range outcomes {
+			names = append(names, o.String())
+		}
+		of := func(recs ...*record.Record) reports.Value {
+			h := &record.Hist{}
+			for _, r := range recs {
+				h.Merge(reports.Response(r, span, names, nil))
+			}
+			return reports.Quantile(recs[0], h, q)
+		}
+		m := metric(name, label, unit, scale, func(rec *record.Record) reports.Value { return of(rec) }, coarser)
+		m.pool = func(recs []*record.Record) (float64, bool) {
+			if slices.ContainsFunc(recs, func(r *record.Record) bool { return r.Header.TimeScale != recs[0].Header.TimeScale }) {
+				return 0, false // their seconds are not of one length
+			}
+			v := of(recs...)
+			return v.V * scale, v.OK && finite(v.V)
+		}
+		return m
+	}
 	return []Metric{
 		metric("sold-out.at", "Stock gone after", "s", 1, reports.SoldOut, ""),
-		metric("wait.p50", "Accepted to written, p50", "s", 1, wait(0.5), ""),
-		metric("wait.p90", "Accepted to written, p90", "s", 1, wait(0.9), "wait.p50"),
-		metric("wait.p99", "Accepted to written, p99", "s", 1, wait(0.99), "wait.p90"),
-		metric("booking.p50", "First press to confirmed, p50", "s", 1, span(record.SpanBooking, 0.5, booking.Confirmed), ""),
-		metric("booking.p90", "First press to confirmed, p90", "s", 1, span(record.SpanBooking, 0.9, booking.Confirmed), "booking.p50"),
-		metric("booking.p99", "First press to confirmed, p99", "s", 1, span(record.SpanBooking, 0.99, booking.Confirmed), "booking.p90"),
+		quantile("wait.p50", "Accepted to written, p50", "s", 1, record.SpanLedger, 0.5, ""),
+		quantile("wait.p90", "Accepted to written, p90", "s", 1, record.SpanLedger, 0.9, "wait.p50"),
+		quantile("wait.p99", "Accepted to written, p99", "s", 1, record.SpanLedger, 0.99, "wait.p90"),
+		quantile("booking.p50", "First press to confirmed, p50", "s", 1, record.SpanBooking, 0.5, "", booking.Confirmed),
+		quantile("booking.p90", "First press to confirmed, p90", "s", 1, record.SpanBooking, 0.9, "booking.p50", booking.Confirmed),
+		quantile("booking.p99", "First press to confirmed, p99", "s", 1, record.SpanBooking, 0.99, "booking.p90", booking.Confirmed),
 		metric("refusals", "Busy or shed submits per booking", "×", 1, reports.RefusedPerBooking, ""),
 		metric("gave-up.gate", "Gave up at the gate, of form visits", "%", 100, gaveUpAtGate, ""),
 		metric("gave-up", "Gave up, of visits that tried", "%", 100, reports.GaveUp, ""),
 		metric("gateway.load", "Peak load of the gateways", "×", 1, reports.GatewayLoad, ""),
-		metric("submit.p50", "Accepted submit, p50", "ms", 1e3, span(submit, 0.5, yes...), ""),
-		metric("submit.p90", "Accepted submit, p90", "ms", 1e3, span(submit, 0.9, yes...), "submit.p50"),
-		metric("submit.p99", "Accepted submit, p99", "ms", 1e3, span(submit, 0.99, yes...), "submit.p90"),
-		metric("status.p99", "Status call, p99", "ms", 1e3, span(status, 0.99), ""),
+		quantile("submit.p50", "Accepted submit, p50", "ms", 1e3, submit, 0.5, "", yes...),
+		quantile("submit.p90", "Accepted submit, p90", "ms", 1e3, submit, 0.9, "submit.p50", yes...),
+		quantile("submit.p99", "Accepted submit, p99", "ms", 1e3, submit, 0.99, "submit.p90", yes...),
+		quantile("status.p99", "Status call, p99", "ms", 1e3, status, 0.99, ""),
 		metric("first-tenth", "Won by the first tenth of pressers", "%", 100, reports.FirstTenth, ""),
 		metric("depth-at-risk", "Peak depth, full size", "entries", 1, depthAtRisk, ""),
 		metric("amplification", "Retry amplification, worst second", "×", 1, reports.Amplification, ""),
@@ -127,6 +139,7 @@ var sweepNames = []string{"sold-out.at", "wait.p50", "wait.p99", "refusals", "ga
 type RunPoint struct {
 	Settings []record.Setting
 	Records  []*record.Record
+	spreads  map[string]*Spread // of what was asked before, by metric; a nil one cannot be told
 }
 
 // Points groups records by what the sweep set, in order of first appearance.
@@ -139,7 +152,7 @@ func Points(recs []*record.Record) []RunPoint {
 		i := slices.IndexFunc(out, func(p RunPoint) bool { return slices.Equal(p.Settings, rec.Header.Vary) })
 		if i < 0 {
 			i = len(out)
-			out = append(out, RunPoint{Settings: slices.Clone(rec.Header.Vary)})
+			out = append(out, RunPoint{Settings: slices.Clone(rec.Header.Vary), spreads: map[string]*Spread{}})
 		}
 		out[i].Records = append(out[i].Records, rec)
 	}
@@ -195,17 +208,41 @@ func (p RunPoint) Near() bool {
 type Spread struct {
 	N      int     // seeds that could tell
 	Mean   float64 //
-	Lo, Hi float64 // 95 % t-interval of the mean from three seeds on, else smallest and largest; of a share Wilson's
+	Lo, Hi float64 // 95 % t-interval of the mean from three seeds on, else smallest and largest; of a share Wilson's; NaN = none
 	T      bool    // Lo and Hi are a t-interval
+	Pooled bool    // no seed's samples carry it, all of theirs together do; the interval is that of leaving one out
 }
 
-// Of is the spread of a metric over the point's seeds; ok is false when none of
-// them can tell.
+// Of is the spread of a metric over the point's seeds; ok is false when they
+// cannot tell.
 func (p RunPoint) Of(m Metric) (s Spread, ok bool) {
+	was, known := p.spreads[m.Name]
+	if !known {
+		if s, ok := p.of(m); ok {
+			was = &s
+		}
+		if p.spreads != nil {
+			p.spreads[m.Name] = was
+		}
+	}
+	if was == nil {
+		return Spread{}, false
+	}
+	return *was, true
+}
+
+func (p RunPoint) of(m Metric) (s Spread, ok bool) {
 	var vs []float64
 	for _, rec := range p.Records {
 		if v, ok := m.Of(rec); ok && math.Abs(v) < 1e150 { // beyond it squares overflow
 			vs = append(vs, v)
+		}
+	}
+	// The seeds that could tell are those with the most samples: their mean would be
+	// of another crowd than the rest.
+	if len(vs) < len(p.Records) && m.pool != nil {
+		if pooled, ok := p.pooled(m); ok {
+			return pooled, true
 		}
 	}
 	if len(vs) == 0 {
@@ -220,33 +257,49 @@ func (p RunPoint) Of(m Metric) (s Spread, ok bool) {
 		lo, hi := reports.Wilson(uint64(math.Round(s.Mean/100*float64(len(vs)))), uint64(len(vs)))
 		s.Lo, s.Hi = 100*lo, 100*hi
 	case len(vs) >= 3:
-		var sq float64
-		for _, v := range vs {
-			sq += (v - s.Mean) * (v - s.Mean)
-		}
-		half := student(len(vs)-1) * math.Sqrt(sq/float64(len(vs)-1)/float64(len(vs)))
-		s.Lo, s.Hi, s.T = s.Mean-half, s.Mean+half, true
+		s.Lo, s.Hi = interval(vs, s.Mean, 1/float64(len(vs)))
+		s.T = true
 	}
 	return s, true
 }
 
-// student is the 97.5 % quantile of Student's t, from the usual table; between its
-// rows the wider value holds.
-func student(df int) float64 {
-	table := []float64{12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
-		2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
-		2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042}
-	switch {
-	case df < 1:
-		return math.Inf(1)
-	case df <= len(table):
-		return table[df-1]
-	case df < 60:
-		return table[len(table)-1]
-	case df < 120:
-		return 2.000
+// pooled is a metric of all seeds' samples together. Its interval comes from leaving
+// out one seed at a time (the jackknife): the spread of those values, which share
+// all seeds but one, times n-1.
+func (p RunPoint) pooled(m Metric) (s Spread, ok bool) {
+	n := len(p.Records)
+	s = Spread{N: n, Lo: nan, Hi: nan, Pooled: true}
+	if n < 2 {
+		return s, false
 	}
-	return 1.980
+	if s.Mean, ok = m.pool(p.Records); !ok {
+		return s, false
+	}
+	var vs []float64
+	mean := 0.0
+	for i := range p.Records {
+		rest := slices.Concat(p.Records[:i], p.Records[i+1:])
+		if v, ok := m.pool(rest); ok {
+			vs = append(vs, v)
+			mean += v / float64(n)
+		}
+	}
+	if n >= 3 && len(vs) == n {
+		lo, hi := interval(vs, mean, float64(n-1)*float64(n-1)/float64(n))
+		s.Lo, s.Hi, s.T = s.Mean-(mean-lo), s.Mean+(hi-mean), true
+	}
+	return s, true
+}
+
+// interval is the t-interval around a mean whose variance is a factor times that of
+// the values.
+func interval(vs []float64, mean, factor float64) (lo, hi float64) {
+	var sq float64
+	for _, v := range vs {
+		sq += (v - mean) * (v - mean)
+	}
+	half := reports.Student(len(vs)-1) * math.Sqrt(factor*sq/float64(len(vs)-1))
+	return mean - half, mean + half
 }
 
 // telling is the metric itself, or the coarser one that at least half of the

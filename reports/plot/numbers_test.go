@@ -36,9 +36,9 @@ func TestSpread(t *testing.T) {
 		want Spread
 		ok   bool
 	}{
-		{[]float64{1, 2, 3}, Spread{3, 2, -0.4843, 4.4843, true}, true},
-		{[]float64{1, 3}, Spread{2, 2, 1, 3, false}, true},
-		{[]float64{-1, 5, -1}, Spread{1, 5, 5, 5, false}, true},
+		{[]float64{1, 2, 3}, Spread{N: 3, Mean: 2, Lo: -0.4843, Hi: 4.4843, T: true}, true},
+		{[]float64{1, 3}, Spread{N: 2, Mean: 2, Lo: 1, Hi: 3}, true},
+		{[]float64{-1, 5, -1}, Spread{N: 1, Mean: 5, Lo: 5, Hi: 5}, true},
 		{[]float64{-1}, Spread{}, false},
 		{nil, Spread{}, false},
 	} {
@@ -49,6 +49,59 @@ func TestSpread(t *testing.T) {
 	}
 	if !pointOf(1).Near() == false || (RunPoint{Records: []*record.Record{{Header: record.Header{Margin: -1.9}}}}).Near() == false {
 		t.Error("a margin of NaN is not near the tipping line, one of -1.9 σ is")
+	}
+}
+
+// Four seeds of 400 calls each, none of which carries a p99: together they do. Two of
+// them have 20 calls of 3 s, so 16 of all 1,600 lie in them; leaving any seed out
+// leaves 1,200, and 3 s still.
+func TestPooled(t *testing.T) {
+	seed := func(slow time.Duration) *record.Record {
+		rec := record.New(record.Header{TimeScale: 1})
+		h := rec.Hist(record.Key{Span: booking.StepSubmit.String(), Clock: record.Response, Outcome: booking.Queued.String(), Group: "a"})
+		for i := range 400 {
+			d := time.Millisecond
+			if i < 20 {
+				d = slow
+			}
+			h.Add(d)
+		}
+		return rec
+	}
+	p := RunPoint{Records: []*record.Record{seed(time.Second), seed(2 * time.Second), seed(3 * time.Second), seed(3 * time.Second)}}
+	m, _ := MetricByName("submit.p99")
+	s, ok := p.Of(m)
+	if !ok || !s.Pooled || s.N != 4 || !near(s.Mean, 3000, 20) || !(s.Lo <= s.Mean && s.Mean <= s.Hi) {
+		t.Errorf("%+v %v", s, ok)
+	}
+	p.Records = p.Records[:2]
+	if s, ok := p.Of(m); ok {
+		t.Errorf("800 calls carry a p99: %+v", s)
+	}
+	p.Records = append(p.Records, seed(2*time.Second))
+	if s, ok := p.Of(m); !ok || finite(s.Lo) {
+		t.Errorf("800 of 1,200 calls cannot give an interval: %+v %v", s, ok)
+	}
+	// What was asked once is remembered by a sweep's points.
+	points := Points([]*record.Record{seed(time.Second)})
+	asked := 0
+	count := Metric{Name: "asked", Of: func(*record.Record) (float64, bool) { asked++; return 1, true }}
+	for range 3 {
+		if s, ok := points[0].Of(count); !ok || s.Mean != 1 {
+			t.Errorf("%+v %v", s, ok)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
+// Every text fits its cell or is as small as can be read.
+func TestCompact(t *testing.T) {
+	for v, want := range map[float64]string{0: "0", 0.0074: ".01", 0.004: "<.01", 0.041: ".04", 0.23: "0.23", 31.52: "31.5", 896.4: "896", 1168: "1.2k", 13_900: "13.9k", 40_000: "40k", 2e7: "20 M"} {
+		if got := compact(v); got != want {
+			t.Errorf("%g = %q, want %q", v, got, want)
+		}
 	}
 }
 

@@ -45,6 +45,17 @@ func everything(tb testing.TB) []Figure {
 	byP, byQ := sweepOf(3, 0, probabilities, []int{20000}), sweepOf(1, 0, []float64{0.2}, depths)
 	out = append(out, one(Curves(byP, "admission.probability"))...)
 	out = append(out, one(Curves(byQ, "queue.depth"))...)
+	// The diagonal of a grid is what a sample is: no two points share a value.
+	var diagonal []RunPoint
+	for i, p := range probabilities {
+		diagonal = append(diagonal, sweepOf(2, 0, []float64{p}, depths[i:i+1])...)
+	}
+	cloud := one(Curves(diagonal, "admission.probability"))
+	cloud[0].ID += "-cloud"
+	if !bytes.Contains([]byte(cloud[0].Caption), []byte("A sample: each dot")) {
+		tb.Errorf("a sample is drawn as a curve: %s", cloud[0].Caption)
+	}
+	out = append(out, cloud...)
 	scarce, ample := sweepOf(1, 0, probabilities, depths), sweepOf(1, 600, probabilities, depths[1:])
 	many := one(Curves(scarce, "admission.probability"))
 	many[0].ID += "-lines"

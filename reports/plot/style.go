@@ -420,9 +420,18 @@ func (f *frame) line(xs, ys []float64, c color.Color, width vg.Length, dash []vg
 			flush()
 			continue
 		}
-		run = append(run, f.at(xs[i], ys[i]))
+		run = level(run, f.at(xs[i], ys[i]))
 	}
 	flush()
+}
+
+// level appends a point to a line; the middle one of three at one height goes, for
+// it draws nothing: an evening is mostly rest.
+func level(line []vg.Point, p vg.Point) []vg.Point {
+	if n := len(line); n > 1 && line[n-1].Y == p.Y && line[n-2].Y == p.Y {
+		line = line[:n-1]
+	}
+	return append(line, p)
 }
 
 // band fills between lo and hi; a gap in either breaks it.
@@ -443,7 +452,7 @@ func (f *frame) band(xs, lo, hi []float64, c color.Color) {
 			flush()
 			continue
 		}
-		up, down = append(up, f.at(xs[i], clamp(hi[i]))), append(down, f.at(xs[i], clamp(lo[i])))
+		up, down = level(up, f.at(xs[i], clamp(hi[i]))), level(down, f.at(xs[i], clamp(lo[i])))
 	}
 	flush()
 }

@@ -65,6 +65,21 @@ func rowsOf(points []RunPoint, key string) []row {
 	return rows
 }
 
+// leastCloud is how many points of a sample show anything of a key.
+const leastCloud = 4
+
+// cloudOf is all points that have a key, whatever their other settings.
+func cloudOf(points []RunPoint, key string) row {
+	var r row
+	for _, p := range points {
+		if x, ok := p.X(key); ok && len(p.Records) > 0 {
+			r.xs, r.points = append(r.xs, x), append(r.points, p)
+		}
+	}
+	sort.Stable(byX(r))
+	return r
+}
+
 type byX row
 
 func (r byX) Len() int           { return len(r.xs) }
@@ -105,11 +120,16 @@ func valueAxis(key string, xs []float64) axis {
 const maxLines = 8
 
 // Curves draws what one key of a sweep moves, a small panel per metric: the mean
-// over the seeds with its interval. With several lines (other keys varied too) each
-// has its colour and no interval.
+// over the seeds with its interval, a line for each setting of the other keys.
 func Curves(points []RunPoint, key string) (Figure, error) {
 	id := "sweep-" + slug(key)
-	rows := rowsOf(points, key)
+	rows, sample := rowsOf(points, key), false
+	if len(rows) == 0 {
+		// Points of a sample share no values: a cloud, whose other keys vary too.
+		if r := cloudOf(points, key); len(r.xs) >= leastCloud {
+			rows, sample = []row{r}, true
+		}
+	}
 	if len(rows) == 0 {
 		return Figure{}, noData(id, "fewer than two values of "+clean(key, 40)+" were run")
 	}
@@ -134,7 +154,7 @@ func Curves(points []RunPoint, key string) (Figure, error) {
 		}
 	}
 	x := valueAxis(key, xs)
-	unknown := false
+	unknown, pooled := false, false
 	for _, name := range sweepNames {
 		m, _ := MetricByName(name)
 		m, ok := telling(m, all)
@@ -154,23 +174,28 @@ func Curves(points []RunPoint, key string) (Figure, error) {
 				}
 				mean[j], lo[j], hi[j] = sp.Mean, sp.Lo, sp.Hi
 				high = max(high, sp.Mean)
-				if len(rows) == 1 {
+				if finite(sp.Hi) && (len(rows) == 1 || sp.Hi < 1.5*high) { // one wide interval must not flatten eight lines
 					high = max(high, sp.Hi)
 				}
+				pooled = pooled || sp.Pooled
 				if sp.N < 2 {
 					lo[j], hi[j] = nan, nan
 				}
 			}
 			p.draw = append(p.draw, func(f *frame) {
-				if len(rows) == 1 {
+				if !sample {
 					f.band(r.xs, lo, hi, fade(c, 0.2))
+				}
+				if len(rows) == 1 { // of several lines they would hide each other
 					for j := range r.xs {
 						if finite(lo[j]) {
 							f.whisker(r.xs[j], max(lo[j], f.y.min), min(hi[j], f.y.max), fade(c, 0.7))
 						}
 					}
 				}
-				f.line(r.xs, mean, c, 1.4, nil)
+				if !sample {
+					f.line(r.xs, mean, c, 1.4, nil)
+				}
 				for j, pt := range r.points {
 					switch {
 					case !finite(mean[j]):
@@ -192,7 +217,13 @@ func Curves(points []RunPoint, key string) (Figure, error) {
 	for i, p := range s.panels {
 		p.x.bare = i+s.cols < len(s.panels)
 	}
-	s.caption = "Each panel is one effect of " + keyLabel(key) + "; the ticks are the values that were run. " + seedsNote(seeds[0], seeds[1], len(rows) == 1)
+	s.caption = "Each panel is one effect of " + keyLabel(key) + "; the ticks are the values that were run. " + seedsNote(seeds[0], seeds[1], "bands")
+	if sample {
+		s.caption = "A sample: each dot is a point of its own, whose other keys vary too, so that what they move is the scatter. " + seedsNote(seeds[0], seeds[1], "whiskers")
+	}
+	if pooled {
+		s.caption += " " + pooledNote
+	}
 	if unknown {
 		s.caption += " \"?\": too few samples to tell."
 	}
@@ -214,17 +245,18 @@ func lineColor(i, n int) paint {
 	return ramp(0.9 * float64(i) / float64(n-1))
 }
 
-// seedsNote says what the intervals are.
-func seedsNote(least, most int, bands bool) string {
+// pooledNote says what a percentile of several seeds together is.
+const pooledNote = "A percentile that one seed's samples cannot carry is that of all seeds' samples together, its interval from leaving out one seed at a time."
+
+// seedsNote says what the intervals are that are drawn as bands or whiskers.
+func seedsNote(least, most int, drawn string) string {
 	switch {
 	case most <= 1:
 		return "One seed a point: no interval can be given, and a step between two points may be luck."
-	case !bands:
-		return fmt.Sprintf("Means over %s seeds a point.", fromTo(least, most))
 	case most < 3:
-		return fmt.Sprintf("Means over %s seeds a point; the whiskers span the smallest and the largest.", fromTo(least, most))
+		return fmt.Sprintf("Means over %s seeds a point; the %s span the smallest and the largest.", fromTo(least, most), drawn)
 	}
-	return fmt.Sprintf("Means over %s seeds a point; whiskers are the 95 %% t-interval of the mean, with fewer than three seeds the smallest and the largest.", fromTo(least, most))
+	return fmt.Sprintf("Means over %s seeds a point; %s are the 95 %% t-interval of the mean, with fewer than three seeds the smallest and the largest.", fromTo(least, most), drawn)
 }
 
 func fromTo(a, b int) string {

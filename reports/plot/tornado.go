@@ -88,7 +88,7 @@ func Tornado(m Metric, base RunPoint, bars []Bar) (Figure, error) {
 			if !ok {
 				continue
 			}
-			e := end{y: y + []float64{-0.19, 0.19}[i], v: s.Mean, lo: s.Lo, hi: s.Hi, color: []paint{sky, orange}[i], label: clean(p.Setting(b.Key), 18), whisker: s.N > 1}
+			e := end{y: y + []float64{-0.19, 0.19}[i], v: s.Mean, lo: s.Lo, hi: s.Hi, color: []paint{sky, orange}[i], label: clean(p.Setting(b.Key), 18), whisker: s.N > 1 && finite(s.Lo)}
 			ends = append(ends, e) // low above, high below: both may go the same way
 			positive = positive && e.v >= 0
 			lo, hi = min(lo, e.v), max(hi, e.v)
@@ -145,7 +145,7 @@ func Tornado(m Metric, base RunPoint, bars []Bar) (Figure, error) {
 		keys: []key{{label: "at the low end of the assumption", color: sky, area: true}, {label: "at the high end", color: orange, area: true},
 			{label: "as the scenario stands, " + short(was.Mean), color: ink}}}
 	s.caption = fmt.Sprintf("Each bar moves one assumption of the scenario from its base to the ends of its range, the others stay. %s The strongest is on top.",
-		seedsNote(len(base.Records), len(base.Records), true))
+		seedsNote(len(base.Records), len(base.Records), "whiskers"))
 	if n := len(sorted) - unknown - len(names); n > 0 {
 		s.caption += fmt.Sprintf(" %d more move it less (under a hundredth of the strongest, or beyond the rows) and are left out.", n)
 	}

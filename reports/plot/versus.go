@@ -259,7 +259,10 @@ func Worth(recs []*record.Record) (Figure, error) {
 		high := 0.0
 		for i, pt := range points {
 			if spreads[i], oks[i] = pt.Of(m); oks[i] {
-				high = max(high, spreads[i].Mean, spreads[i].Hi)
+				high = max(high, spreads[i].Mean)
+				if finite(spreads[i].Hi) {
+					high = max(high, spreads[i].Hi)
+				}
 			}
 		}
 		if high <= 0 {
@@ -283,7 +286,7 @@ func Worth(recs []*record.Record) (Figure, error) {
 				}
 				f.box(0, y-0.34, s.Mean, y+0.34, c)
 				end := s.Mean
-				if s.N > 1 {
+				if s.N > 1 && finite(s.Lo) {
 					f.flat(max(s.Lo, 0), s.Hi, y, ink)
 					end = max(end, s.Hi)
 				}
@@ -299,7 +302,7 @@ func Worth(recs []*record.Record) (Figure, error) {
 	if len(sh.panels) == 0 {
 		return Figure{}, noData(id, "no metric can be told from these runs")
 	}
-	sh.caption = "The same rush with one layer switched off at a time; the dotted line is the run with all layers on, × is the factor against it. " + seedsNote(seeds[0], seeds[1], true)
+	sh.caption = "The same rush with one layer switched off at a time; the dotted line is the run with all layers on, × is the factor against it. " + seedsNote(seeds[0], seeds[1], "whiskers")
 	if len(zero) > 0 {
 		sh.caption += " Zero in every run, so not drawn: " + strings.Join(zero, "; ") + "."
 	}
