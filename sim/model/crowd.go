@@ -25,8 +25,9 @@ type crowd struct {
 
 func newCrowd(t *tally, length time.Duration) crowd {
 	n := len(t.groups)
-	return crowd{tally: t, started: make([]uint64, n), reached: make([][stageConfirmed + 1]uint64, n),
-		ended: make([][finalsMax]uint64, n), pressers: pressers{width: pressWidth(length)}}
+	// A line to spare, so that no two crowds count in the same one.
+	return crowd{tally: t, started: make([]uint64, n, n+8), reached: make([][stageConfirmed + 1]uint64, n, n+1),
+		ended: make([][finalsMax]uint64, n, n+1), pressers: pressers{width: pressWidth(length)}}
 }
 
 // finalsMax is more than there are finals, and a power of two.

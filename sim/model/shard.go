@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"spillway/internal/booking"
+	"spillway/internal/draw"
 	"spillway/internal/policy"
 	"spillway/internal/record"
+	"spillway/scenarios"
 	"spillway/sim/window"
 )
 
@@ -152,11 +154,40 @@ func (p *page) of(visit uint32) (word *uint64, shift uint32) {
 	return &p.bits[visit>>5&(1<<10-1)], visit & 31 * 2
 }
 
+// given are what a shard is told once. It has them to itself: a line of memory that
+// it shared with what the servers' part writes would travel between the cores all the
+// time, which once cost a third of the run.
+type given struct {
+	sc       *scenarios.Scaled
+	half     time.Duration // network, one way
+	runEnd   time.Duration
+	look     time.Duration // between two samples
+	shift    uint
+	bits     uint
+	count    int64
+	hurried  bool
+	formFrom uint64
+	luck     draw.Seed
+	lucky    policy.Luck
+	program  policy.Program
+	runtimes []policy.Runtime
+}
+
+// mail is what the servers' part has for a shard, by parity of the window.
+type mail struct {
+	backs  [2][]back
+	ended  [2][]uint32
+	cooled [2][]cooled
+	_      [64]byte
+}
+
 // shard is a part of the people: their clients, and their visits while these are
 // nobody else's.
 type shard struct {
-	w       *windows
+	given
 	crowd   // of what the shard leads
+	mail    *mail
+	view    edgeView
 	clients []client
 	cal     *window.Calendar[cold]
 	taken   int64 // the last window taken from the calendar
@@ -167,9 +198,6 @@ type shard struct {
 	asksNext *[]call      // and those of the next
 	until    time.Duration
 	hands    [2][]hand
-	backs    [2][]back // from the servers' part
-	ended    [2][]uint32
-	cooled   [2][]cooled
 
 	fetches  []fetch // in the order of their moments, from fetched on
 	fetched  int
@@ -181,8 +209,6 @@ type shard struct {
 	sent     uint64 // requests, all of them answered
 	outcomes [booking.StepPoll + 1][outcomeMax]uint64
 	hits     []uint32 // config copies from the edge, by look
-	lucky    policy.Luck
-	program  policy.Program
 	err      error
 	sink     uint32
 	events   uint64 // what it has done, arrivals aside
@@ -194,9 +220,11 @@ type shard struct {
 func newShard(w *windows, users int) *shard {
 	e := w.e
 	t := newTally(record.New(e.rec.Header), e.groups)
-	return &shard{w: w, crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1,
+	return &shard{crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
 		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{},
-		hits: make([]uint32, e.watch.indexOf(e.end)+2), lucky: e.lucky, program: e.program}
+		hits: make([]uint32, e.watch.indexOf(e.end)+2),
+		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
+			hurried: w.hurried, formFrom: w.formFrom, luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
 }
 
 func (s *shard) fail(format string, args ...any) {
@@ -208,13 +236,13 @@ func (s *shard) fail(format string, args ...any) {
 // do plays one window.
 func (s *shard) do(n int64) {
 	s.collect(n - 2)
-	if n >= s.w.count {
+	if n >= s.count {
 		return
 	}
-	start := time.Duration(n) << s.w.shift
+	start := time.Duration(n) << s.shift
 	// What reaches the servers in the next window is the next window's call.
-	s.asks, s.asksNext, s.until = &s.calls[n%3], &s.calls[(n+1)%3], start+1<<s.w.shift
-	if n == s.w.count-1 {
+	s.asks, s.asksNext, s.until = &s.calls[n%3], &s.calls[(n+1)%3], start+1<<s.shift
+	if n == s.count-1 {
 		s.asksNext = s.asks
 	}
 	arrivals := s.arrivals[n&1]
@@ -244,7 +272,7 @@ func (s *shard) do(n int64) {
 		}
 		if s.fetched < len(s.fetches) {
 			f := &s.fetches[s.fetched]
-			if d := uint64(f.due - start); d>>s.w.shift == 0 && (d < at || d == at && f.visit < visit) {
+			if d := uint64(f.due - start); d>>s.shift == 0 && (d < at || d == at && f.visit < visit) {
 				at, visit, which = d, f.visit, 3
 			}
 		}
@@ -282,6 +310,9 @@ func (s *shard) do(n int64) {
 	}
 }
 
+// lookOf is the number of the look that first sees what happens at a moment.
+func (s *shard) lookOf(at time.Duration) int { return int((at + s.look - 1) / s.look) }
+
 // orderTies puts what is due in the same nanosecond in the order of visits.
 func (s *shard) orderTies() {
 	for i := 1; i < len(s.keys); i++ {
@@ -299,19 +330,19 @@ const touched = 512
 func (s *shard) touch(as []arrival) {
 	var sum uint32
 	for i := range as {
-		sum += s.clients[as[i].user>>s.w.bits].visit
+		sum += s.clients[as[i].user>>s.bits].visit
 	}
 	s.sink = sum
 }
 
 // schedule lets a visit wait until a moment.
 func (s *shard) schedule(c *cold, due time.Duration) {
-	if due >= s.w.e.end { // what is due after the end is not of this run
+	if due >= s.runEnd { // what is due after the end is not of this run
 		s.over(c, policy.InFlight, 0)
 		return
 	}
-	n := int64(due >> s.w.shift)
-	c.at = uint32(due - time.Duration(n)<<s.w.shift)
+	n := int64(due >> s.shift)
+	c.at = uint32(due - time.Duration(n)<<s.shift)
 	if n > s.taken {
 		s.cal.Put(n, *c)
 		return
@@ -332,19 +363,18 @@ func (s *shard) schedule(c *cold, due time.Duration) {
 
 // arrive begins a visit.
 func (s *shard) arrive(a arrival, now time.Duration) {
-	e := s.w.e
-	c := &s.clients[a.user>>s.w.bits]
+	c := &s.clients[a.user>>s.bits]
 	user := booking.UserID(a.user)
 	if c.flags&moved != 0 {
 		c.configAt = time.Duration(s.taken) // the window of the last arrival
 		s.hand(hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}})
 		return
 	}
-	c.recall(e.sc, user)
+	c.recall(s.sc, user)
 	u := c.user()
 	fetches := s.program.Fetches(&u, now)
 	if fetches {
-		if x := now + e.half; !s.w.view.has || x-s.w.view.storedAt >= s.w.view.life || x+e.half >= e.end || 2*e.half >= s.program.Timeout {
+		if x := now + s.half; !s.view.has || x-s.view.storedAt >= s.view.life || x+s.half >= s.runEnd || 2*s.half >= s.program.Timeout {
 			s.replace(c, a.visit, now)
 			h := hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}}
 			s.move(c, &h)
@@ -354,7 +384,7 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 	}
 	group := c.flags >> groupShift
 	if group == groupUnknown {
-		group = uint8(max(policy.ClassOf(e.sc.Population.Classes, user), 0))
+		group = uint8(max(policy.ClassOf(s.sc.Population.Classes, user), 0))
 		if group < groupUnknown {
 			c.flags = c.flags&^(groupUnknown<<groupShift) | group<<groupShift
 		}
@@ -370,10 +400,10 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 	}
 	if fetches {
 		s.sends(policy.Move{Step: booking.StepConfig, Attempt: 1}, now)
-		due := now + 2*e.half
+		due := now + 2*s.half
 		s.answer(booking.StepConfig, booking.OK, group, now, due)
-		s.hits[e.watch.indexOf(now+e.half)]++
-		s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint8(s.w.view.version), group, willBook})
+		s.hits[s.lookOf(now+s.half)]++
+		s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint8(s.view.version), group, willBook})
 		return
 	}
 	s.opened(c, &u, a.visit, a.user, group, willBook, now)
@@ -381,7 +411,7 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 
 // arrived is a config that has come to its client.
 func (s *shard) arrived(f fetch) {
-	c := &s.clients[f.user>>s.w.bits]
+	c := &s.clients[f.user>>s.bits]
 	if c.flags&moved != 0 {
 		s.fail("a config for user %d, who was moved", f.user)
 		return
@@ -471,7 +501,7 @@ func (s *shard) wake(c cold, now time.Duration) {
 		}
 		c.state = uint8(policy.PhaseStatusReq)
 		c.statuses++
-		if s.w.hurried || s.luckyForm(c.visit) {
+		if s.hurried || s.luckyForm(c.visit) {
 			s.handOver(&c, policy.Move{Step: booking.StepStatus, Attempt: c.statuses}, true, now)
 			return
 		}
@@ -482,7 +512,7 @@ func (s *shard) wake(c cold, now time.Duration) {
 	var v policy.Visitor
 	c.into(&v)
 	u := policy.User{Visit: v.Visit + 1, ConfigVersion: uint32(c.version), HasConfig: c.version > 0}
-	m := s.program.Next(&v, &u, s.w.e.runtimes[c.version], now, policy.Wake, policy.Reply{}, s.lucky)
+	m := s.program.Next(&v, &u, s.runtimes[c.version], now, policy.Wake, policy.Reply{}, s.lucky)
 	s.follow(&c, &v, m, now)
 }
 
@@ -500,7 +530,7 @@ func (s *shard) follow(c *cold, v *policy.Visitor, m policy.Move, now time.Durat
 	case policy.End:
 		s.finish(c, v, now)
 	case policy.Send:
-		if moves := m.Step == booking.StepCheck || s.w.hurried || s.luckyForm(c.visit); moves || m.Step != booking.StepStatus {
+		if moves := m.Step == booking.StepCheck || s.hurried || s.luckyForm(c.visit); moves || m.Step != booking.StepStatus {
 			s.handOver(c, m, moves, now)
 			return
 		}
@@ -516,7 +546,7 @@ func (s *shard) handOver(c *cold, m policy.Move, moves bool, now time.Duration) 
 	s.alive--
 	h := hand{kind: handSend, at: now, key: c.visit, cold: *c, step: m.Step, attempt: m.Attempt, moves: moves}
 	if moves {
-		s.move(&s.clients[c.user>>s.w.bits], &h)
+		s.move(&s.clients[c.user>>s.bits], &h)
 		s.forget(c.visit)
 	} else {
 		word, shift := s.pages[c.visit>>pageBits].of(c.visit)
@@ -527,13 +557,12 @@ func (s *shard) handOver(c *cold, m policy.Move, moves bool, now time.Duration) 
 
 // ask sends a status call.
 func (s *shard) ask(c *cold, now time.Duration) {
-	e := s.w.e
 	s.tally.count(countRequests, now)
 	if c.statuses == 1 {
 		s.tally.count(countFirstTries, now)
 	}
 	calls := s.asks
-	if now+e.half >= s.until {
+	if now+s.half >= s.until {
 		calls = s.asksNext
 	}
 	*calls = append(*calls, call{cold: *c, sent: now})
@@ -542,7 +571,7 @@ func (s *shard) ask(c *cold, now time.Duration) {
 // luckyForm reports whether the visit's form takes so short that its shard could
 // not be told in time.
 func (s *shard) luckyForm(visit uint32) bool {
-	return s.w.formFrom == math.MaxUint64 || s.w.e.luck.U64(booking.DrawForm, uint64(visit), 0) < s.w.formFrom
+	return s.formFrom == math.MaxUint64 || s.luck.U64(booking.DrawForm, uint64(visit), 0) < s.formFrom
 }
 
 // home notes that a visit is back from the servers.
@@ -618,21 +647,21 @@ func (s *shard) collect(n int64) {
 		s.reply(&calls[i])
 	}
 	s.calls[n%3] = calls[:0]
-	for i := range s.backs[n&1] {
-		b := &s.backs[n&1][i]
+	for i := range s.mail.backs[n&1] {
+		b := &s.mail.backs[n&1][i]
 		s.alive++
 		s.home(b.visit)
 		s.schedule(&b.cold, b.due)
 	}
-	s.backs[n&1] = s.backs[n&1][:0]
-	for _, visit := range s.ended[n&1] {
+	s.mail.backs[n&1] = s.mail.backs[n&1][:0]
+	for _, visit := range s.mail.ended[n&1] {
 		s.home(visit)
 		s.forget(visit)
 	}
-	s.ended[n&1] = s.ended[n&1][:0]
-	for i := range s.cooled[n&1] {
-		x := &s.cooled[n&1][i]
-		c := &s.clients[x.user>>s.w.bits]
+	s.mail.ended[n&1] = s.mail.ended[n&1][:0]
+	for i := range s.mail.cooled[n&1] {
+		x := &s.mail.cooled[n&1][i]
+		c := &s.clients[x.user>>s.bits]
 		if c.configAt == time.Duration(n+1) {
 			continue // another visit went there meanwhile
 		}
@@ -644,12 +673,11 @@ func (s *shard) collect(n int64) {
 			s.schedule(&x.cold, x.due)
 		}
 	}
-	s.cooled[n&1] = s.cooled[n&1][:0]
+	s.mail.cooled[n&1] = s.mail.cooled[n&1][:0]
 }
 
 // reply is the answer to a call.
 func (s *shard) reply(c *call) {
-	e := s.w.e
 	done := c.sent + time.Duration(c.took)
 	s.answer(booking.StepStatus, c.outcome, c.group, c.sent, done)
 	word, shift := s.pages[c.visit>>pageBits].of(c.visit)
@@ -677,7 +705,7 @@ func (s *shard) reply(c *call) {
 		if replaced < now {
 			u.Visit = 0
 		}
-		return s.program.Next(&v, &u, e.runtimes[c.version], now, policy.Replied, r, s.lucky)
+		return s.program.Next(&v, &u, s.runtimes[c.version], now, policy.Replied, r, s.lucky)
 	}
 	m := told(done, policy.Reply{Outcome: c.outcome, NoRetry: c.outcome == booking.Closed})
 	if m.Kind != policy.Send {
@@ -689,7 +717,7 @@ func (s *shard) reply(c *call) {
 	s.mark(&stages, c.group, v.Phase, done, m.Marks)
 	c.reach(stages)
 	s.sends(m, done)
-	now := done + 2*e.half
+	now := done + 2*s.half
 	s.answer(booking.StepCatalogue, booking.OK, c.group, done, now)
 	m = told(now, policy.Reply{Outcome: booking.OK})
 	s.follow(&c.cold, &v, m, now)

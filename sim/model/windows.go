@@ -40,18 +40,21 @@ type windows struct {
 	bits   uint
 	crew   *window.Crew
 
+	_       [64]byte // what follows is the arrivals' alone
+	sc      *scenarios.Scaled
+	out     [][]arrival // by shard
 	stream  *scenarios.Stream
 	drawn   booking.VisitID // the next visit
 	drawnAt time.Duration   // and when it comes; never = nobody is left
 	filled  int             // arrivals of the window drawn last
+	_       [64]byte
 
-	// Shared with the shards, changed between steps only.
-	view     edgeView
 	hurried  bool   // locks are shorter than ahead: every visit that books is moved
 	formFrom uint64 // a form whose draw is below this takes less than ahead
 
 	// The servers' part.
 	served   int64    // the window in hand
+	hands    [][]hand // of the window in hand, by shard
 	heads    [][]call // of the window in hand, those not yet taken, by shard
 	moved    []movedUser
 	movedOf  map[booking.UserID]uint32
@@ -112,7 +115,7 @@ const (
 func reaction(p *policy.Program) time.Duration { return p.Lock + p.HumanMin }
 
 func (e *evening) openWindows() {
-	w := &windows{e: e, stream: e.sc.Stream(), movedOf: map[booking.UserID]uint32{}, served: -1}
+	w := &windows{e: e, sc: e.sc, stream: e.sc.Stream(), movedOf: map[booking.UserID]uint32{}, served: -1}
 	p := &e.program
 	w.shift = e.opt.windowShift
 	if w.shift == 0 {
@@ -137,6 +140,7 @@ func (e *evening) openWindows() {
 	for i := range 1 << w.bits {
 		w.shards = append(w.shards, newShard(w, int((users+w.mask-booking.UserID(i))>>w.bits)))
 	}
+	w.out, w.hands = make([][]arrival, len(w.shards)), make([][]hand, len(w.shards))
 	w.heads = make([][]call, len(w.shards))
 	w.gone = [2]map[uint32]struct{}{{}, {}}
 	w.hits = make([]uint32, e.watch.indexOf(e.end)+2)
@@ -186,7 +190,7 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 			// The servers catch up, so that every part has done the same windows.
 			w.serve(w.step)
 			for _, s := range w.shards {
-				s.cooled[w.step&1] = nil // they stay where they are
+				s.mail.cooled[w.step&1] = nil // they stay where they are
 			}
 			partial = true
 			w.step++
@@ -207,11 +211,14 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 
 // look lets the shards see what the servers have changed.
 func (w *windows) look() {
-	w.view = edgeView{}
+	var view edgeView
 	if d := &w.e.edge; d.on && !d.onQuery {
 		if n := d.entries[edgeKey{object: objectConfig}]; n != nil && n.has {
-			w.view = edgeView{true, n.storedAt, n.life, n.version}
+			view = edgeView{true, n.storedAt, n.life, n.version}
 		}
+	}
+	for _, s := range w.shards {
+		s.view = view
 	}
 }
 
@@ -227,23 +234,27 @@ func (w *windows) draw() {
 func (w *windows) fill(n int64) {
 	end := time.Duration(n+1) << w.shift
 	start := end - 1<<w.shift
-	for _, s := range w.shards {
-		s.arrivals[n&1] = s.arrivals[n&1][:0]
+	out := w.out
+	for i, s := range w.shards {
+		out[i] = s.arrivals[n&1][:0]
 	}
 	first := w.drawn
-	defer func() { w.filled = int(w.drawn - first) }()
 	for w.drawnAt < end {
 		if w.drawn >= maxVisits {
 			w.e.fail("visit %d: more than the tables can name", w.drawn)
 			w.drawnAt = never
-			return
+			break
 		}
-		user := w.e.sc.UserOf(w.drawn)
-		s := w.shards[user&w.mask]
-		s.arrivals[n&1] = append(s.arrivals[n&1], arrival{uint32(w.drawnAt - start), uint32(w.drawn), uint32(user)})
+		user := w.sc.UserOf(w.drawn)
+		i := user & w.mask
+		out[i] = append(out[i], arrival{uint32(w.drawnAt - start), uint32(w.drawn), uint32(user)})
 		w.drawn++
 		w.draw()
 	}
+	for i, s := range w.shards {
+		s.arrivals[n&1] = out[i]
+	}
+	w.filled = int(w.drawn - first)
 }
 
 // serve does one window at the servers and for all whom they lead.
@@ -255,8 +266,9 @@ func (w *windows) serve(n int64) {
 	w.served = n
 	end := min(time.Duration(n+1)<<w.shift, e.end)
 	for i, s := range w.shards {
-		for j := range s.hands[n&1] {
-			h := &s.hands[n&1][j]
+		w.hands[i] = s.hands[n&1]
+		for j := range w.hands[i] {
+			h := &w.hands[i][j]
 			k.AtKey(h.at, people, uint64(h.key), w.onHand, uint64(i)<<32|uint64(j))
 		}
 	}
@@ -313,7 +325,7 @@ func (w *windows) nextCall() *call {
 // take is what a shard handed over, at its moment.
 func (w *windows) take(arg uint64) {
 	e := w.e
-	h := &w.shards[arg>>32].hands[w.served&1][uint32(arg)]
+	h := &w.hands[arg>>32][uint32(arg)]
 	now := e.kernel.Now()
 	user := booking.UserID(h.user)
 	switch h.kind {
@@ -429,7 +441,7 @@ func (w *windows) giveBack(ref uint32, p *place, at time.Duration) {
 	b.from(&p.v)
 	b.reach(p.stages)
 	b.group, b.version = p.group, p.version
-	s.backs[w.served&1] = append(s.backs[w.served&1], b)
+	s.mail.backs[w.served&1] = append(s.mail.backs[w.served&1], b)
 	e.alive--
 	w.returned++
 	p.used = false
@@ -465,7 +477,7 @@ func (w *windows) left(p *place) {
 	case p.v.Bot:
 	case p.lent:
 		s := w.shards[p.v.User&w.mask]
-		s.ended[w.served&1] = append(s.ended[w.served&1], uint32(p.v.Visit))
+		s.mail.ended[w.served&1] = append(s.mail.ended[w.served&1], uint32(p.v.Visit))
 	default:
 		if m := &w.moved[p.client]; m.alive == 1 {
 			m.alive = 0
@@ -519,7 +531,7 @@ func (w *windows) cool(n int64) {
 			c.cold.group, c.cold.version = p.group, uint8(u.version)
 		}
 		s := w.shards[u.user&w.mask]
-		s.cooled[n&1] = append(s.cooled[n&1], c)
+		s.mail.cooled[n&1] = append(s.mail.cooled[n&1], c)
 		w.offered = append(w.offered, m)
 	}
 	w.idle = w.idle[:0]
