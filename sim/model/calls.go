@@ -21,7 +21,7 @@ type call struct {
 // the visitor could do. It leaves the same traces as a request that is led through
 // front, enter, begin, work, leave and answer, but no event. It reports false, having
 // done nothing, when it cannot.
-func (w *windows) quiet(c *call, n int64) bool {
+func (w *windows) quiet(c *call) bool {
 	e := w.e
 	g := &e.gateway
 	now := c.sent + e.half
@@ -29,18 +29,17 @@ func (w *windows) quiet(c *call, n int64) bool {
 		return false
 	}
 	g.settle(now)
-	if g.limit > 0 && g.c.inside >= g.limit || g.slots.free() > now {
+	if g.limit > 0 && g.c.inside >= g.limit || !g.slots.isFree(now) {
 		return false
 	}
-	units := e.sc.Gateway.Status
 	ends := now + g.statusTakes
 	done := ends + e.extra + e.half
-	bound := min(e.end, time.Duration(n+2)<<w.shift)
-	if done >= c.sent+e.program.Timeout || done >= bound || done-c.sent > math.MaxUint32 || g.quiet.n > 0 && g.quiet.last() > ends {
+	if took := done - c.sent; took >= e.program.Timeout || done >= w.bound || took > math.MaxUint32 || g.quiet.n > 0 && g.quiet.last() > ends {
 		return false
 	}
-	turn, instance := g.after(g.turn)
-	o := policy.ClosedCheck{OpenAt: e.sc.OpenAt}.State(now, false).Outcome()
+	next, instance := g.after()
+	check := policy.ClosedCheck{OpenAt: e.sc.OpenAt}
+	o := check.State(now, false).Outcome()
 	var in *instanceFlag
 	if o == booking.Open && e.sc.On("closed") && e.sc.Mode != booking.ModeLottery {
 		in = &g.instances[instance]
@@ -52,23 +51,23 @@ func (w *windows) quiet(c *call, n int64) bool {
 				o = booking.Closed
 			}
 		} else {
-			in, o = nil, policy.ClosedCheck{OpenAt: e.sc.OpenAt}.State(now, in.soldOut).Outcome()
+			in, o = nil, check.State(now, in.soldOut).Outcome()
 		}
 	}
-	if o == booking.Open && (w.isGone(c.visit) || !w.catalogueAtHand(done, bound)) {
+	if o == booking.Open && (w.isGone(c.visit) || !w.catalogueAtHand(done, w.bound)) {
 		return false
 	}
 	if in != nil {
 		in.readAt = max(now, in.readyAt)
 		in.has, in.soldOut = true, e.soldOut()
 	}
-	g.turn = turn
+	g.turn++
+	g.next = next
 	g.waiting = 0
 	g.low = false
-	g.budget.Allow(max(int(c.statuses), 1))
 	g.c.entered++
-	g.c.offeredUnits += units
-	g.c.workUnits += units
+	g.c.offeredUnits += e.sc.Gateway.Status
+	g.c.workUnits += e.sc.Gateway.Status
 	g.c.inside++
 	g.slots.use(g.statusTakes, ends)
 	g.quiet.push(ends)

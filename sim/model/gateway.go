@@ -44,6 +44,7 @@ type gateway struct {
 
 	instances []instanceFlag
 	turn      uint64
+	next      uint16 // turn modulo the instances
 	c         counts
 	quiet     ring // ends of the services that are nobody's event, see windows.quiet
 	calm      bool // such services may be
@@ -112,21 +113,30 @@ func (e *evening) openGateway() {
 }
 
 // pick is the instance whose turn it is.
-func (g *gateway) pick() (in uint16) {
-	g.turn, in = g.after(g.turn)
+func (g *gateway) pick() uint16 {
+	next, in := g.after()
+	g.turn++
+	g.next = next
 	return in
 }
 
-// after is the turn after another and whose it is; lost instances are passed over.
-func (g *gateway) after(turn uint64) (uint64, uint16) {
-	n := uint64(len(g.instances))
-	turn++
-	for i := range n {
-		if in := (turn + i) % n; g.instances[in].up {
-			return turn, uint16(in)
+// after is the place of the turn after the present one and whose it is; lost
+// instances are passed over, but a fault never takes the last one.
+func (g *gateway) after() (next, in uint16) {
+	next = g.next + 1
+	if int(next) == len(g.instances) {
+		next = 0
+	}
+	in = next
+	for !g.instances[in].up {
+		if in++; int(in) == len(g.instances) {
+			in = 0
+		}
+		if in == next {
+			break
 		}
 	}
-	return turn, uint16(turn % n) // a fault never takes the last one
+	return next, in
 }
 
 // front is a gateway's door.
@@ -174,7 +184,7 @@ func (g *gateway) enter(i uint32, r *request, now time.Duration) booking.Outcome
 		g.c.refused++
 		return o
 	}
-	if g.length == 0 && g.slots.free() <= now {
+	if g.length == 0 && g.slots.isFree(now) {
 		g.c.inside++
 		g.begin(i, r, now)
 		return booking.OK

@@ -11,6 +11,7 @@ import (
 // do not fit are in a heap.
 type slots struct {
 	n     int
+	idle  int // slots that are free, long since: when matters only to work that waits, and then there are none
 	heap  []time.Duration
 	lanes [4]lane
 }
@@ -21,13 +22,7 @@ type lane struct {
 	ends  ring
 }
 
-func newSlots(n int) slots {
-	s := slots{n: n, heap: make([]time.Duration, n)}
-	for i := range s.heap {
-		s.heap[i] = math.MinInt64
-	}
-	return s
-}
+func newSlots(n int) slots { return slots{n: n, idle: n} }
 
 const never = time.Duration(math.MaxInt64)
 
@@ -47,18 +42,50 @@ func (s *slots) earliest() (at time.Duration, where int) {
 
 // free is when the next slot is free.
 func (s *slots) free() time.Duration {
+	if s.idle > 0 {
+		return math.MinInt64
+	}
 	at, _ := s.earliest()
 	return at
 }
 
+// isFree reports whether a slot is free now, when no work waits for one.
+func (s *slots) isFree(now time.Duration) bool {
+	if s.idle == 0 {
+		s.reclaim(now)
+	}
+	return s.idle > 0
+}
+
+// reclaim makes the slots idle whose service has ended. No work may wait.
+func (s *slots) reclaim(now time.Duration) {
+	for i := range s.lanes {
+		for r := &s.lanes[i].ends; r.n > 0 && r.first() <= now; s.idle++ {
+			r.pop()
+		}
+	}
+	for ; len(s.heap) > 0 && s.heap[0] <= now; s.idle++ {
+		s.dropFirst()
+	}
+}
+
+// dropFirst takes the heap's first out.
+func (s *slots) dropFirst() {
+	last := len(s.heap) - 1
+	s.heap[0] = s.heap[last]
+	s.heap = s.heap[:last]
+	down(s.heap)
+}
+
 // drop takes the earliest slot out.
 func (s *slots) drop() {
+	if s.idle > 0 {
+		s.idle--
+		return
+	}
 	switch _, where := s.earliest(); where {
 	case -1:
-		last := len(s.heap) - 1
-		s.heap[0] = s.heap[last]
-		s.heap = s.heap[:last]
-		down(s.heap)
+		s.dropFirst()
 	default:
 		s.lanes[where].ends.pop()
 	}
@@ -67,14 +94,15 @@ func (s *slots) drop() {
 // use takes the earliest slot for a service that takes so long and ends then.
 func (s *slots) use(takes, end time.Duration) {
 	s.drop()
+	// The first lane is nearly always the right one.
+	if l := &s.lanes[0]; l.takes == takes && l.ends.n > 0 && l.ends.last() <= end {
+		l.ends.push(end)
+		return
+	}
 	for i := range s.lanes {
 		l := &s.lanes[i]
-		if l.ends.n == 0 && l.takes != takes {
-			if !s.has(takes) {
-				l.takes = takes
-			} else {
-				continue
-			}
+		if l.ends.n == 0 && l.takes != takes && !s.has(takes) {
+			l.takes = takes
 		}
 		if l.takes == takes {
 			if l.ends.n == 0 || l.ends.last() <= end {

@@ -53,9 +53,10 @@ type windows struct {
 	formFrom uint64 // a form whose draw is below this takes less than ahead
 
 	// The servers' part.
-	served   int64    // the window in hand
-	hands    [][]hand // of the window in hand, by shard
-	heads    [][]call // of the window in hand, those not yet taken, by shard
+	served   int64         // the window in hand
+	hands    [][]hand      // of the window in hand, by shard
+	heads    []callQueue   // by shard
+	bound    time.Duration // answers before this are the shards' to act on
 	moved    []movedUser
 	movedOf  map[booking.UserID]uint32
 	freed    []uint32
@@ -141,7 +142,7 @@ func (e *evening) openWindows() {
 		w.shards = append(w.shards, newShard(w, int((users+w.mask-booking.UserID(i))>>w.bits)))
 	}
 	w.out, w.hands = make([][]arrival, len(w.shards)), make([][]hand, len(w.shards))
-	w.heads = make([][]call, len(w.shards))
+	w.heads = make([]callQueue, len(w.shards))
 	w.gone = [2]map[uint32]struct{}{{}, {}}
 	w.hits = make([]uint32, e.watch.indexOf(e.end)+2)
 	w.onHand = w.take
@@ -272,8 +273,10 @@ func (w *windows) serve(n int64) {
 			k.AtKey(h.at, people, uint64(h.key), w.onHand, uint64(i)<<32|uint64(j))
 		}
 	}
+	w.bound = min(e.end, time.Duration(n+2)<<w.shift)
 	for i, s := range w.shards {
-		w.heads[i] = s.calls[n%3]
+		w.heads[i] = callQueue{calls: s.calls[n%3]}
+		w.heads[i].look()
 	}
 	c := w.nextCall()
 	due, order, ok := k.Peek()
@@ -288,7 +291,7 @@ func (w *windows) serve(n int64) {
 		if c == nil {
 			break
 		}
-		if !w.quiet(c, n) {
+		if !w.quiet(c) {
 			w.lend(c)
 			due, order, ok = k.Peek()
 		}
@@ -304,22 +307,37 @@ func (w *windows) serve(n int64) {
 	}
 }
 
-// nextCall takes the next call of the window, in the order of sending, then of visits.
+// callQueue is a shard's calls of a window, those not yet taken, and when the first
+// of them was sent.
+type callQueue struct {
+	sent  time.Duration
+	calls []call
+}
+
+func (q *callQueue) look() {
+	if q.sent = never; len(q.calls) > 0 {
+		q.sent = q.calls[0].sent
+	}
+}
+
+// nextCall takes the next call of the window, in the order of sending, then of
+// visits; nil when there is none.
 func (w *windows) nextCall() *call {
-	var first *call
-	from := 0
-	for i := range w.heads {
-		if len(w.heads[i]) == 0 {
-			continue
-		}
-		if c := &w.heads[i][0]; first == nil || c.sent < first.sent || c.sent == first.sent && c.visit < first.visit {
-			first, from = c, i
+	first := 0
+	for i := 1; i < len(w.heads); i++ {
+		a, b := &w.heads[first], &w.heads[i]
+		if b.sent < a.sent || b.sent == a.sent && b.sent != never && b.calls[0].visit < a.calls[0].visit {
+			first = i
 		}
 	}
-	if first != nil {
-		w.heads[from] = w.heads[from][1:]
+	q := &w.heads[first]
+	if q.sent == never {
+		return nil
 	}
-	return first
+	c := &q.calls[0]
+	q.calls = q.calls[1:]
+	q.look()
+	return c
 }
 
 // take is what a shard handed over, at its moment.
