@@ -174,7 +174,7 @@ func newEvening(sc *scenarios.Scaled, opt Options) (*evening, error) {
 	e.onArrive, e.onLeave, e.onWork = e.arriveAtServer, e.leave, e.work
 	e.schedule()
 	e.openWatch()
-	if opt.Plain || len(e.runtimes) > versionsMax {
+	if opt.Plain || len(e.runtimes) > versionsMax || e.half >= 1<<shiftMax {
 		e.clients = make([]client, int(sc.Population.Users))
 	} else {
 		e.openWindows()

@@ -286,6 +286,9 @@ func (s *shard) do(n int64) {
 		case 0:
 			return
 		case 1:
+			if nextDue&(touched-1) == 0 {
+				s.touchVisits(s.keys[nextDue:min(nextDue+touched, len(s.keys))])
+			}
 			s.wake(s.due[uint32(s.keys[nextDue])], now)
 			nextDue++
 		case 2:
@@ -335,6 +338,17 @@ func (s *shard) touch(as []arrival) {
 	s.sink = sum
 }
 
+// touchVisits does the same for the bits of visits that go on.
+func (s *shard) touchVisits(keys []uint64) {
+	var sum uint64
+	for _, k := range keys {
+		visit := s.due[uint32(k)].visit
+		word, _ := s.pages[visit>>pageBits].of(visit)
+		sum += *word
+	}
+	s.sink = uint32(sum)
+}
+
 // schedule lets a visit wait until a moment.
 func (s *shard) schedule(c *cold, due time.Duration) {
 	if due >= s.runEnd { // what is due after the end is not of this run
@@ -365,12 +379,15 @@ func (s *shard) schedule(c *cold, due time.Duration) {
 func (s *shard) arrive(a arrival, now time.Duration) {
 	c := &s.clients[a.user>>s.bits]
 	user := booking.UserID(a.user)
-	if c.flags&moved != 0 {
+	if c.flags&(moved|known) == known {
+		// as it is
+	} else if c.flags&moved != 0 {
 		c.configAt = time.Duration(s.taken) // the window of the last arrival
 		s.hand(hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}})
 		return
+	} else {
+		c.recall(s.sc, user)
 	}
-	c.recall(s.sc, user)
 	u := c.user()
 	fetches := s.program.Fetches(&u, now)
 	if fetches {
@@ -390,7 +407,9 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 		}
 	}
 	s.start(group, now)
-	s.replace(c, a.visit, now)
+	if c.flags&books != 0 {
+		s.replace(c, a.visit, now)
+	}
 	u.Open(booking.VisitID(a.visit))
 	c.visit = uint32(u.Visit)
 	c.flags &^= books
@@ -640,6 +659,15 @@ func (s *shard) collect(n int64) {
 	}
 	calls := s.calls[n%3]
 	for i := range calls {
+		if i&(touched-1) == 0 {
+			var sum uint64
+			for j := i; j < min(i+touched, len(calls)); j++ {
+				visit := calls[j].visit
+				word, _ := s.pages[visit>>pageBits].of(visit)
+				sum += *word
+			}
+			s.sink = uint32(sum)
+		}
 		if calls[i].outcome == 0 {
 			s.alive-- // lent
 			continue

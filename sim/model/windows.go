@@ -126,6 +126,9 @@ func (e *evening) openWindows() {
 			w.shift--
 		}
 	}
+	for 1<<w.shift <= e.half { // a call reaches the servers in the next window at the latest
+		w.shift++
+	}
 	w.ahead = 3 << w.shift
 	w.hurried = reaction(p) < w.ahead
 	w.formFrom = formBelow(p, w.ahead+time.Millisecond)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"spillway/internal/record"
 	"spillway/scenarios"
@@ -60,7 +61,11 @@ func differences(a, b *record.Record) (out []string) {
 
 func sameAsPlain(t *testing.T, sc *scenarios.Scaled, opts ...Options) {
 	t.Helper()
-	want := run(t, sc, Options{Plain: true})
+	sameAs(t, sc, run(t, sc, Options{Plain: true}), opts...)
+}
+
+func sameAs(t *testing.T, sc *scenarios.Scaled, want *record.Record, opts ...Options) {
+	t.Helper()
 	for _, opt := range opts {
 		got := run(t, sc, opt)
 		if want.Digest() == got.Digest() {
@@ -92,5 +97,36 @@ func TestWindowsGiveThePlainRecord(t *testing.T) {
 				sameAsPlain(t, scaled(t, name, 1.0/1000, 4, 3, set...), Options{}, Options{windowShift: 25, shardBits: 1}, Options{windowShift: 27, shardBits: 4})
 			})
 		}
+	}
+}
+
+// So few users and so slow a network that people open the program again while their
+// config is on its way, that clients are moved and come back, and that nothing fits.
+func TestWindowsGiveThePlainRecordWhenCrowded(t *testing.T) {
+	for name, set := range map[string][]string{
+		"same people":      {"population.users", "2_000 users", "visitor.config_life", "1s", "edge.config_life", "10s"},
+		"and a full queue": {"population.users", "20_000 users", "stock.reservations", "10_000_000 reservations", "ledger.rate", "300 rows/s"},
+		"hardly a pass":    {"admission.gate", "coin", "admission.probability", "1%", "visitor.give_up", "5%"},
+		"short locks":      {"visitor.lock", "300ms", "visitor.human_min", "0s"},
+		"short forms":      {"visitor.form", "300ms", "visitor.notice", "100ms"},
+		"no think time":    {"visitor.form", "1ms", "visitor.notice", "0s", "visitor.think_cv", "0 x"},
+		"slow edge":        {"edge.config_life", "1s", "edge.catalogue_life", "1s", "edge.origin", "5 units"},
+		"key on the url":   {"edge.cache_key", "url"},
+		"spread service":   {"gateway.service_cv", "0.5 x"},
+		"a budget":         {"gateway.retry_ratio", "20%"},
+		"in-flight limit":  {"gateway.in_flight", "20_000 requests"},
+		"overload":         {"gateway.capacity", "3_000 units/s"},
+		"polite":           {"visitor.honours_retry_after", "on", "visitor.jitter", "on", "gateway.retry_after", "7s", "gateway.capacity", "4_000 units/s"},
+		"no results":       {"admission.results", "off"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sc := scaled(t, "suikang-2020-01-31", 1.0/200, 1, 3, append([]string{"window.from", "-30s", "window.to", "60s"}, set...)...)
+			slow := Options{Network: 20 * time.Millisecond}
+			wide, narrow := slow, slow
+			wide.windowShift, wide.shardBits = 29, 4
+			narrow.windowShift, narrow.shardBits = 23, 2
+			sameAsPlain(t, sc, Options{})
+			sameAs(t, sc, run(t, sc, Options{Plain: true, Network: 20 * time.Millisecond}), slow, wide, narrow)
+		})
 	}
 }

@@ -18,7 +18,7 @@ const radixBits = 11
 // returns the sorted keys, in the memory of either argument; spare is grown at need
 // and returned for the next call.
 func Sort(keys, spare []uint64) (sorted, other []uint64) {
-	if len(keys) < 512 { // below, clearing the counters would cost more
+	if len(keys) < 200 { // below, clearing the counters would cost more
 		slices.Sort(keys)
 		return keys, spare
 	}
