@@ -8,7 +8,7 @@ import (
 
 // spins is how often a member looks for work before it sleeps, about a tenth of a
 // millisecond: waking it costs as much.
-const spins = 100_000
+const spins = 500_000
 
 // Crew does the tasks of a step side by side, each once, and waits for all of them
 // before the next step. Make one with NewCrew and Close it.
