@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +12,9 @@ import (
 	"spillway/scenarios"
 	"spillway/sim"
 )
+
+// garbagePercent is how much garbage a simulation may pile up, of what is in use.
+const garbagePercent = 15
 
 type simCmd struct {
 	choice
@@ -109,7 +113,11 @@ func (c *simCmd) Run(a *app) error {
 			show.update(func() string { return simLine(sc, p, time.Since(began)) })
 		}
 	}
+	// A simulation makes little garbage beside its tables: letting it grow to the size
+	// of these would only double the memory.
+	percent := debug.SetGCPercent(garbagePercent)
 	rec, err := sim.Run(a.ctx, sc, opt)
+	debug.SetGCPercent(percent)
 	switch {
 	case errors.Is(err, sim.ErrNative):
 		return badInput(err)

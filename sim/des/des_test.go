@@ -1,6 +1,7 @@
 package des
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -321,5 +322,71 @@ func BenchmarkHold(b *testing.B) {
 				k.Step()
 			}
 		})
+	}
+}
+
+// Events in lanes run in the order of all events, those that go back in time too,
+// which a lane passes on to the heap; keyed ones come after the others of their
+// moment and priority, by key.
+func TestLanesKeepTheOrder(t *testing.T) {
+	type place struct {
+		at    time.Duration
+		order uint64
+		id    uint64
+	}
+	for seed := range draw.Seed(40) {
+		k := New()
+		lanes := []*Lane{k.NewLane(), k.NewLane(), k.NewLane()}
+		var ran, want []place
+		note := func(id uint64) {
+			at := k.Now()
+			ran = append(ran, place{at: at, id: id})
+		}
+		for id := range uint64(400) {
+			u := seed.U64(1, id, 0)
+			at := time.Duration(id/20 + u%8) // hardly ever back, with many ties
+			priority := int8(u>>8%2) - 1
+			p := place{at: at, order: uint64(uint8(priority)^0x80)<<56 | id, id: id}
+			key := 1000 - id
+			switch u >> 16 % 4 {
+			case 0:
+				k.AtArg(at, priority, note, id)
+			case 1:
+				lanes[u>>20%3].AtArg(at, priority, note, id)
+			case 2:
+				k.AtKey(at, priority, key, note, id)
+				p.order = OrderOf(priority, key)
+			default:
+				lanes[u>>20%3].AtKey(at, priority, key, note, id)
+				p.order = OrderOf(priority, key)
+			}
+			want = append(want, p)
+		}
+		slices.SortFunc(want, func(a, b place) int {
+			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.order, b.order))
+		})
+		if c := k.Counts(); c.Pending != len(want) {
+			t.Fatalf("seed %d: %d events are pending, %+v", seed, len(want), c)
+		}
+		if err := k.Run(Forever); err != nil {
+			t.Fatal(err)
+		}
+		for i := range want {
+			if i >= len(ran) || ran[i].id != want[i].id || ran[i].at != want[i].at {
+				t.Fatalf("seed %d: event %d is another than %+v", seed, i, want[i])
+			}
+		}
+		if c := k.Counts(); c.Ran != uint64(len(want)) || c.Pending != 0 {
+			t.Errorf("seed %d: %+v", seed, c)
+		}
+	}
+	k := New()
+	k.NewLane().AtKey(-1, 0, 1, func(uint64) {}, 0)
+	if !errors.Is(k.Err(), ErrPast) {
+		t.Errorf("a lane took an event of the past: %v", k.Err())
+	}
+	k = New()
+	if k.NewLane().AtKey(1, 0, KeyMax+1, func(uint64) {}, 0); k.Err() == nil {
+		t.Error("a lane took a key beyond the largest")
 	}
 }

@@ -65,12 +65,14 @@ func (e *evening) invariants() []record.Invariant {
 	s, l := &e.stock, &e.ledger
 	drained := len(l.rows) - l.written
 	sold := make([]int, len(s.filled))
-	holders := make([]uint32, len(s.held)) // rows a user has
+	holders := make([]uint64, len(s.held)/64+1) // bit = the user has a row
 	var oversell, balance, lost, duplicate, contradiction int64
 	for i, r := range l.rows {
 		sold[r.item]++
-		if holders[r.user]++; holders[r.user] > 1 {
+		if word, bit := &holders[r.user/64], uint64(1)<<(r.user%64); *word&bit != 0 {
 			duplicate++
+		} else {
+			*word |= bit
 		}
 		if held := s.held[r.user]; int(held) != i+1 {
 			lost++ // somebody was accepted whom nobody remembers

@@ -11,8 +11,8 @@ import (
 
 // row is one accepted submit: queued, then written.
 type row struct {
-	user booking.UserID
 	at   time.Duration // accepted
+	user uint32        // bots come after the people, who are fewer than 2^28
 	item uint16
 	told booking.Outcome // the last thing its client was told
 }

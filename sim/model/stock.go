@@ -90,7 +90,7 @@ func (s *stock) remove(r *request, now time.Duration) {
 		at = r.began // accepted when its work began; its wait includes the database's queue
 	}
 	l := &s.e.ledger
-	l.rows = append(l.rows, row{user: r.user, item: r.item, at: at})
+	l.rows = append(l.rows, row{user: uint32(r.user), item: r.item, at: at})
 	r.ticket = uint32(len(l.rows))
 	s.held[r.user] = r.ticket
 }
