@@ -117,12 +117,24 @@ func (t *tally) flushAll() {
 	}
 }
 
-// add adds what another tally counted. Sums of whole numbers do not depend on the order.
+// takeHists takes over the histograms of another tally, which starts new ones. Sums
+// of whole numbers do not depend on the order.
+func (t *tally) takeHists(o *tally) {
+	for k, h := range o.rec.Hists {
+		if mine, ok := t.rec.Hists[k]; ok {
+			mine.Merge(h)
+		} else {
+			t.rec.Hists[k] = h
+		}
+	}
+	clear(o.rec.Hists)
+	clear(o.hists)
+}
+
+// add adds what another tally counted.
 func (t *tally) add(o *tally) {
 	o.flushAll()
-	for k, h := range o.rec.Hists {
-		t.rec.Hist(k).Merge(h)
-	}
+	t.takeHists(o)
 	for i, from := range o.counts {
 		c := t.counts[i]
 		for len(c) < len(from) {

@@ -107,6 +107,7 @@ const (
 	arrivalsPerWindow  = 50_000
 	ring128s           = 512 // windows kept at hand; more are kept too, at some cost
 	shardBits          = 3
+	histsKept          = 500        // histograms of a shard
 	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
 	worthSharding      = 10_000_000 // visits in a run
 )
@@ -189,6 +190,11 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 			w.crew.Step()
 		}
 		w.look()
+		for _, s := range w.shards { // or every shard would keep all of the evening's
+			if len(s.tally.hists) > histsKept {
+				e.tally.takeHists(s.tally)
+			}
+		}
 		e.progress()
 		if ctx.Err() != nil && w.step < w.count {
 			// The servers catch up, so that every part has done the same windows.
