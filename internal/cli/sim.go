@@ -14,7 +14,7 @@ import (
 )
 
 // garbagePercent is how much garbage a simulation may pile up, of what is in use.
-const garbagePercent = 15
+const garbagePercent = 10
 
 type simCmd struct {
 	choice
@@ -118,6 +118,7 @@ func (c *simCmd) Run(a *app) error {
 	percent := debug.SetGCPercent(garbagePercent)
 	rec, err := sim.Run(a.ctx, sc, opt)
 	debug.SetGCPercent(percent)
+	debug.FreeOSMemory() // the tables are done with; the report needs room of its own
 	switch {
 	case errors.Is(err, sim.ErrNative):
 		return badInput(err)

@@ -65,7 +65,7 @@ func (e *evening) invariants() []record.Invariant {
 	s, l := &e.stock, &e.ledger
 	drained := len(l.rows) - l.written
 	sold := make([]int, len(s.filled))
-	holders := make([]uint64, len(s.held)/64+1) // bit = the user has a row
+	holders := make([]uint64, int(e.sc.Population.Users+e.sc.Spec.Bots.Count)/64+1) // bit = the user has a row
 	var oversell, balance, lost, duplicate, contradiction int64
 	for i, r := range l.rows {
 		sold[r.item]++
@@ -74,7 +74,7 @@ func (e *evening) invariants() []record.Invariant {
 		} else {
 			*word |= bit
 		}
-		if held := s.held[r.user]; int(held) != i+1 {
+		if held := s.held.row(booking.UserID(r.user)); int(held) != i+1 {
 			lost++ // somebody was accepted whom nobody remembers
 		}
 		if r.told == booking.Confirmed && i >= l.written {

@@ -15,7 +15,7 @@ type stock struct {
 	free   []int // of each item
 	filled []int
 	total  int
-	held   []uint32 // by user: row of the ticket it holds, plus one; 0 = none
+	held   holders
 	bound  policy.QueueLimit
 	lots   bool // lottery: entries take no stock
 }
@@ -24,7 +24,7 @@ func (e *evening) openStock() {
 	sc := e.sc
 	s := &e.stock
 	*s = stock{e: e, free: sc.Items(), filled: sc.Items(), lots: sc.Mode == booking.ModeLottery,
-		held: make([]uint32, int(sc.Population.Users)+int(sc.Spec.Bots.Count))}
+		held: newHolders(int(sc.Population.Users)+int(sc.Spec.Bots.Count), int(sc.Stock.Reservations))}
 	for _, n := range s.free {
 		s.total += n
 	}
@@ -35,7 +35,7 @@ func (e *evening) openStock() {
 
 // take judges a submit and enqueues it when it may be.
 func (s *stock) take(r *request, now time.Duration) booking.Outcome {
-	held := s.held[r.user]
+	held := s.held.row(r.user)
 	switch {
 	case held != 0 && (!r.bot || s.lots):
 		// A person's client repeats its idempotency key and gets its ticket again; a
@@ -57,7 +57,7 @@ func (s *stock) take(r *request, now time.Duration) booking.Outcome {
 
 // book judges a submit at the database and writes it when it may be.
 func (s *stock) book(r *request, now time.Duration) booking.Outcome {
-	held := s.held[r.user]
+	held := s.held.row(r.user)
 	switch {
 	case held != 0 && !r.bot:
 		r.ticket = held
@@ -92,5 +92,35 @@ func (s *stock) remove(r *request, now time.Duration) {
 	l := &s.e.ledger
 	l.rows = append(l.rows, row{user: uint32(r.user), item: r.item, at: at})
 	r.ticket = uint32(len(l.rows))
-	s.held[r.user] = r.ticket
+	s.held.set(r.user, r.ticket)
+}
+
+// holders says which row of the ledger a user has: a table when most may have one, a
+// map when few can.
+type holders struct {
+	table []uint32 // row plus one; 0 = none
+	few   map[uint32]uint32
+}
+
+func newHolders(users, stock int) holders {
+	if stock < users/16 { // an entry of the map takes as much as a dozen of the table
+		return holders{few: map[uint32]uint32{}}
+	}
+	return holders{table: make([]uint32, users)}
+}
+
+// row is the user's row, plus one; 0 = none.
+func (h *holders) row(user booking.UserID) uint32 {
+	if h.table == nil {
+		return h.few[uint32(user)]
+	}
+	return h.table[user]
+}
+
+func (h *holders) set(user booking.UserID, row uint32) {
+	if h.table == nil {
+		h.few[uint32(user)] = row
+		return
+	}
+	h.table[user] = row
 }

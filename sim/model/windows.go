@@ -106,7 +106,7 @@ const (
 	shiftMin, shiftMax = 12, 28
 	arrivalsPerWindow  = 50_000
 	ring128s           = 512 // windows kept at hand; more are kept too, at some cost
-	shardBits          = 3
+	shardBits          = 2
 	histsKept          = 500        // histograms of a shard
 	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
 	worthSharding      = 10_000_000 // visits in a run
