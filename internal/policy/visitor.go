@@ -375,29 +375,40 @@ func (p *Program) press(v *Visitor, user *User, config Runtime, now time.Duratio
 	}
 	v.Presses++
 	v.PressedAt = now
-	passed := true
-	var epochEnds time.Duration
-	switch config.Gate {
-	case GateOriginal:
-		u := luck.Uniform(booking.DrawCoin, uint64(v.Visit), uint32(v.Presses))
-		passed = OriginalPasses(int(config.Probability*100+0.5), u)
-	case GateCoin:
-		v.Epoch, epochEnds = config.Coin.Turn(v.User, now)
-		passed = config.Coin.Passes(v.User, v.Epoch, config.Probability)
-	}
+	passed, epoch, epochEnds := p.Toss(v.Visit, v.User, v.Presses, &config, now, luck)
+	v.Epoch = epoch
 	if passed {
 		v.Phase = PhaseCheckReq
 		return Move{Kind: Send, Step: booking.StepCheck, Attempt: v.Presses, Timeout: p.Timeout, Marks: marks | MarkCoinPassed}
 	}
-	v.Cause = 0
-	m := p.lockFor(v, now, booking.StepSubmit, 0, luck)
-	if config.Gate == GateCoin {
-		// A press before the epoch turns would lose again, and the client knows it.
-		human := luck.Between(booking.DrawHuman, uint64(v.Visit), uint32(v.Locks), p.HumanMin, p.HumanMax)
-		m.At = max(m.At, epochEnds+human)
+	v.Phase, v.Again, v.Cause = PhaseLocked, booking.StepSubmit, 0
+	v.Locks++
+	return Move{Kind: Wait, At: p.LostUntil(v.Visit, v.Locks, now, epochEnds, luck), Marks: marks | MarkLock | MarkCoinLost}
+}
+
+// Toss is what the gate says to the n-th press of a visit. Of the checkable coin it
+// also tells the epoch and its end, when a press may succeed again; 0 for other gates.
+func (p *Program) Toss(visit booking.VisitID, user booking.UserID, n uint16, config *Runtime, now time.Duration, luck Luck) (passed bool, epoch int64, ends time.Duration) {
+	switch config.Gate {
+	case GateOriginal:
+		u := luck.Uniform(booking.DrawCoin, uint64(visit), uint32(n))
+		return OriginalPasses(int(config.Probability*100+0.5), u), 0, 0
+	case GateCoin:
+		epoch, ends = config.Coin.Turn(user, now)
+		return config.Coin.Passes(user, epoch, config.Probability), epoch, ends
 	}
-	m.Marks |= marks | MarkCoinLost
-	return m
+	return true, 0, 0
+}
+
+// LostUntil is when a visit presses again whose press was lost at a moment and locked
+// its button for the n-th time. epochEnds is Toss's: a press before the epoch turns
+// would lose again, and the client knows it.
+func (p *Program) LostUntil(visit booking.VisitID, n uint16, now, epochEnds time.Duration, luck Luck) time.Duration {
+	at := p.LockEnds(visit, n, now, 0, luck)
+	if epochEnds > 0 {
+		at = max(at, epochEnds+luck.Between(booking.DrawHuman, uint64(visit), uint32(n), p.HumanMin, p.HumanMax))
+	}
+	return at
 }
 
 func (p *Program) submit(v *Visitor, user *User) Move {

@@ -511,12 +511,18 @@ func (s *shard) wake(c cold, now time.Duration) {
 	}
 	// What most visits do is done on the spot, with the policy's own parts.
 	id := booking.VisitID(c.visit)
-	if phase := c.phase(); phase == policy.PhaseNotice || phase == policy.PhaseLocked && c.again() == booking.StepStatus {
+	phase := c.phase()
+	presses := phase == policy.PhaseForm || phase == policy.PhaseLocked && c.again() == booking.StepSubmit
+	if presses || phase == policy.PhaseNotice || phase == policy.PhaseLocked && c.again() == booking.StepStatus {
 		if phase == policy.PhaseLocked {
 			if f := s.program.GivesUp(id, c.locks, c.cause(), s.lucky); f != policy.InFlight {
 				s.over(&c, f, now)
 				return
 			}
+		}
+		if presses {
+			s.press(&c, now)
+			return
 		}
 		c.state = uint8(policy.PhaseStatusReq)
 		c.statuses++
@@ -533,6 +539,36 @@ func (s *shard) wake(c cold, now time.Duration) {
 	u := policy.User{Visit: v.Visit + 1, ConfigVersion: uint32(c.version), HasConfig: c.version > 0}
 	m := s.program.Next(&v, &u, s.runtimes[c.version], now, policy.Wake, policy.Reply{}, s.lucky)
 	s.follow(&c, &v, m, now)
+}
+
+// press presses the button.
+func (s *shard) press(c *cold, now time.Duration) {
+	marks := policy.MarkPress
+	if c.presses == 0 {
+		marks |= policy.MarkFirstPress
+		c.first = now
+	}
+	c.presses++
+	id := booking.VisitID(c.visit)
+	passed, _, epochEnds := s.program.Toss(id, booking.UserID(c.user), c.presses, &s.runtimes[c.version], now, s.lucky)
+	if passed {
+		marks |= policy.MarkCoinPassed
+	} else {
+		marks |= policy.MarkCoinLost
+	}
+	stages := c.stages()
+	if c.presses == 1 {
+		stages &^= 1 << stagePressed // not yet counted
+	}
+	s.mark(&stages, c.group, policy.PhaseLocked, now, marks)
+	c.reach(stages)
+	if passed {
+		c.state = uint8(policy.PhaseCheckReq) | c.state&^0xf
+		s.handOver(c, policy.Move{Step: booking.StepCheck, Attempt: c.presses}, true, now)
+		return
+	}
+	c.lock(booking.StepSubmit, 0)
+	s.schedule(c, s.program.LostUntil(id, c.locks, now, epochEnds, s.lucky))
 }
 
 // follow does what the policy decided for a visit.
