@@ -37,9 +37,10 @@
 // does so from one attack of 7 s, predicts other points, measures them and prints the
 // error of every figure. On that machine, while others used it too (seed 1, three
 // points away from the tipping line, 47 figures): median 0.8 %, worst 16.6 %; with the
-// writer stopped (14 figures) 0.4 % and 4.4 %. Two runs under heavier foreign load missed the goal, by p99 of the status
-// call alone (58 % without the noise, 81 % with it): noise that comes and goes between
-// calibration and measurement is predicted by nobody.
+// writer stopped (14 figures) 0.4 % and 4.4 %. Two runs under heavier foreign load
+// missed the goal, by p99 of the status call alone (58 % without the noise, 81 % with
+// it): noise that comes and goes between calibration and measurement is predicted by
+// nobody.
 //
 // Seeds are equal by default, so luck in the arrivals is no part of these errors. A
 // point is predicted from several evenings all the same: eight moments of the writer's
@@ -53,21 +54,33 @@
 //
 // # What it costs
 //
-// One core of a shared two-core Xeon, default scenario, go test ./sim -bench Evening
-// and the peak of the resident memory (VmHWM):
+// The default scenario on a shared virtual machine of two cores (AMD Zen 5 of 1 MiB
+// L2, Go 1.26), go test ./sim -bench . and the peak of the resident memory of
+// spillway sim with its report:
 //
-//	window of 50 s, 1:100      57,000 visits   0.22 M events   0.10 s
-//	window of 50 s, 1:10      573,000 visits   2.19 M events   0.90 s    50 MB
-//	window of 50 s, 1:1     5,728,000 visits   21.5 M events   11.5 s   404 MB
-//	18:00 to 24:00, 1:100   1,697,000 visits   8.53 M events   1.46 s    36 MB
+//	window of 50 s, 1:1      5,728,000 visits   21.5 M events    4.5 s
+//	18:00 to 24:00, 1:100    1,700,000 visits   8.53 M events   0.65 s   105 MiB
+//	18:00 to 24:00, 1:10    17,000,000 visits     85 M events    3.8 s   120 MiB
+//	18:00 to 24:00, 1:1    170,000,000 visits    855 M events     24 s   251 MiB
 //
-// The whole evening at 1:1, 855 M events, would so take about 8 minutes; a run of it
-// that was ended at 20.4 M visits had taken 111 s of processor time and 142 MB.
+// Events are those of the plain engine, arrivals included; it needs 1.5 s for the
+// evening at 1:100 and would need some eight minutes for it at 1:1. One core alone
+// takes 44 s at 1:1, and the same machine in a bad hour half as long again.
 //
-// An event costs 170 ns while the table of users fits the cache and 535 ns with
-// five million of them. At 1:1 the profile says: 38 % finding the user's client,
-// nearly all of it waiting for memory and a third for drawing the copy it holds
-// from before the window; 26 % the kernel's heap; 7 % the policy; 3 % histograms.
+// Where one core's 44 s go, by the profile: arrivals 18 s (drawing their moments and
+// users 3, waiting for the clients' memory 6, opening the program 9); 117 million
+// status calls 22 s (waking and asking 5, the servers 8, hearing the answer 4, putting
+// off and finding again 5); fetching configs 3 s.
+//
+// The floor, reckoned from the parts measured by themselves and not run: a moment and a
+// user 10 ns, one of five million clients 17, a draw 2; so 30 ns an arrival and 5 s in
+// all. A log-normal 25 ns and a wait, put off and found again, 26, for 67 million
+// notices; 40 ns a status call and 30 a lock: 10 s in all. Together 15 s of one core,
+// 8 s of two that share perfectly. Five seconds would take four such cores and the
+// servers, one sequence for the sake of an exact stock, to spend 25 ns a call, not 60.
+//
+// What presses costs more: a press that passes the gate is led by the servers' part,
+// event by event. BenchmarkDay has two variants that do little else.
 //
 // # Decisions
 //
@@ -77,27 +90,4 @@
 //     shown as undecided: nobody lagged, since nothing was sent.
 //   - Invariants are proved from the model's own rows. They guard the simulator,
 //     not a backend: that a rule is the backend's is shown by the measurements.
-//
-// # Towards the fast engine
-//
-// This engine is the oracle of one that runs the evening in windows. What the model
-// demands of it beyond the prototype's:
-//
-//   - Shards by user, not by visit: a reopened program replaces the same user's
-//     older visit, so a user's visits must meet in one shard. The number of shards
-//     is a constant; threads only take them.
-//   - The shortest reaction is no longer a backoff: a client that hears "open" at
-//     the check sends its submit at once. The servers must therefore carry that
-//     pair through by themselves. Whether the visit was replaced meanwhile depends on
-//     arrivals alone, and those of a window are known before its servers run.
-//   - Think times are log-normal and have no minimum: P(form < 100 ms) = 6e-13 a
-//     visit at the default, so windows of 100 ms meet one in ten thousand evenings.
-//     It must be found and refused or played again, not ignored.
-//   - Order in a window is (due, visit), ties of this engine are broken by the order
-//     of scheduling; to compare records both must use the former.
-//   - Most of the cost is memory met in no order. Sorting a window's arrivals by
-//     user, or keeping the client with its visit under way, is worth more than
-//     threads: of 535 ns an event 365 are waiting. Tried and left out: touching the
-//     clients of 64 arrivals ahead (no gain beyond noise), and a second small heap
-//     for what is due within 20 ms (10 %, for a muddled order of ties).
 package sim

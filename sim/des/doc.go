@@ -9,8 +9,9 @@
 // # Order
 //
 // Events run by (time, priority, sequence): the earlier first; at one moment the
-// smaller priority first; then the one scheduled first. The order is total, so a
-// run has one outcome only. An event scheduled for the present moment by a
+// smaller priority first; then the one scheduled first; last those with a key of
+// their own (AtKey), the smaller first. The order is total, so a run has one outcome
+// only, and one of keyed events the same in whatever order they were scheduled. An event scheduled for the present moment by a
 // callback runs after it, within the same moment.
 //
 // # Promises
@@ -30,6 +31,8 @@
 //     for, is met by there being one.
 //   - A 4-ary heap over container/heap: no interface calls, a shallower tree. It
 //     holds 24-byte entries; callbacks stay in a slab and never move.
+//   - Lanes beside the heap for what follows a constant delay, as requests on their
+//     way do: a queue instead of a tree, in the same order.
 //   - A stopped event stays in the heap until it comes up, or until stopped events
 //     are the majority; then the heap is rebuilt without them. Client timeouts
 //     are nearly always stopped, so memory follows what is pending.
