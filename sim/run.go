@@ -42,7 +42,11 @@ func Run(ctx context.Context, sc *scenarios.Scaled, opt Options) (*record.Record
 		return err == nil && o.Kind == record.KindLateness
 	})
 	if n := len(sc.Full.Objectives) - len(h.Objectives); n > 0 {
-		h.Notes = append(h.Notes, fmt.Sprintf("%d objectives about the generator's lateness do not apply: nothing was sent", n))
+		what := "1 objective about the generator's lateness does"
+		if n > 1 {
+			what = fmt.Sprintf("%d objectives about the generator's lateness do", n)
+		}
+		h.Notes = append(h.Notes, what+" not apply: nothing was sent")
 	}
 	shown := func(d, otherwise time.Duration) string {
 		switch {

@@ -44,7 +44,8 @@ func (c *sweepCmd) stations(a *app) error {
 		{len(c.Scenario) > 1, "a station is swept alone: name one"},
 		{c.Arm != "sim", "a bare station is simulated only: add --arm sim"},
 		{c.Layers || c.Sample != 0 || c.Cross, "--layers, --sample and --cross are for evenings"},
-		{c.Seeds != 1, "--seeds is for evenings: a station has replications, set station.measure.blocks"},
+		{c.Seeds != 0, "--seeds is for evenings: a station has replications, set station.measure.blocks"},
+		{c.Window != windowOpening, "--window is for evenings"},
 		{c.simulation != simulationDefaults, "--network, --overhead, --unscaled and --calibration are for evenings"},
 		{len(c.Vary) == 0, "nothing to vary: give --vary KEY=VALUES, as in --vary station.servers=15..20/6"},
 	} {

@@ -33,6 +33,7 @@ var may = map[string][]string{
 	"scenarios/attack":            {"scenarios", "internal/policy", "internal/clock", "internal/draw", "internal/booking", "internal/record", "internal/wire"},
 	"internal/sweep":              {"scenarios", "internal/draw", "internal/record"},
 	"sim/des":                     {"internal/clock"},
+	"sim/window":                  {},
 	"sim/station":                 {"sim/des", "internal/draw", "internal/record"},
 	"reference/edge":              layer,
 	"reference/admission":         layer,
@@ -84,6 +85,7 @@ var never = []struct{ from, reaches, reason string }{
 	{"sim", "math/rand/v2", "draws are keyed, never sequential"},
 	{"sim/station", "net/http", "a prediction that executes what it predicts is a measurement"},
 	{"sim/des", "spillway/internal/booking", "the kernel is the oracle: it knows no model"},
+	{"sim/window", "spillway/internal/booking", "the windows know no model"},
 }
 
 const module = "spillway"
