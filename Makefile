@@ -9,7 +9,7 @@ TOOL     = $(GO) tool -modfile=internal/tools/go.mod
 SEED    ?= 1
 ARGS    ?=
 
-.PHONY: help build spike test sweep layers sim plan validate scales smoke bench fuzz check clean
+.PHONY: help build spike test sweep layers sim plan validate scales smoke bench fuzz check second-machine clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -62,6 +62,11 @@ check: ## what a change must also pass: vet, staticcheck, race, every benchmark 
 	$(GO) test -count=1 -short -race -timeout 15m ./...
 	$(GO) test -run '^$$' -bench . -benchtime 1x -short ./... > /dev/null
 	@test -z "$$(git status --porcelain)" || { echo "the tree is not clean after the checks:"; git status --short; exit 1; }
+
+second-machine: ## the simulator's digests on another architecture (arm64, emulated by qemu-user) and with fused multiply-adds allowed
+	@d=$$(mktemp -d) && trap 'rm -rf "$$d"' EXIT && \
+	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -c -o $$d/sim.arm64 ./sim && cd sim && qemu-aarch64 $$d/sim.arm64 -test.v -test.run TestGoldenDigests
+	GOAMD64=v3 $(GO) test -count=1 -run TestGoldenDigests ./sim
 
 clean: ## remove what was built and written
 	rm -rf bin reports/out

@@ -1,0 +1,64 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the digests anew")
+
+// The digests of some small records, kept in the tree: whoever runs the tests holds
+// another machine against the one that wrote them. Both engines give them, on any
+// number of cores.
+func TestGoldenDigests(t *testing.T) {
+	runs := []struct {
+		name, scenario string
+		people, k      float64
+		settings       []string
+	}{
+		{"opening", "suikang-2020-01-31", 1.0 / 1000, 1, nil},
+		{"opening at k = 4", "suikang-2020-01-31", 1.0 / 1000, 4, nil},
+		{"the whole day", "suikang-2020-01-31", 1.0 / 4000, 1, []string{"window.from", "-2h", "window.to", "4h"}},
+		{"lossless", "suikang-lossless", 1.0 / 1000, 1, nil},
+		{"timed writer", "suikang-timed-writer", 1.0 / 1000, 1, nil},
+		{"writer stop", "suikang-writer-stop", 1.0 / 1000, 1, nil},
+		{"coin against bots", "suikang-bots", 1.0 / 1000, 1, []string{"admission.gate", "coin", "gateway.service_cv", "0.7 x"}},
+		{"lottery", "suikang-lottery", 1.0 / 1000, 1, nil},
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	var got strings.Builder
+	for _, r := range runs {
+		sc := scaled(t, r.scenario, r.people, r.k, 7, r.settings...)
+		var first string
+		for _, procs := range []int{0, 1, 2, 8} { // 0 = the plain engine
+			runtime.GOMAXPROCS(max(procs, 1))
+			digest := run(t, sc, Options{Plain: procs == 0}).Digest()
+			if first == "" {
+				first = digest
+			}
+			if digest != first {
+				t.Errorf("%s: %.12s on %d cores, the plain engine has %.12s", r.name, digest, procs, first)
+			}
+		}
+		fmt.Fprintf(&got, "%s  %s\n", first, r.name)
+	}
+	file := filepath.Join("testdata", "digests.txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; write it with -update", err)
+	}
+	if string(want) != got.String() {
+		t.Errorf("this machine (%s/%s) gives\n%s\nthe one that wrote %s\n%s\nIf the model was changed on purpose, write them anew with -update.",
+			runtime.GOOS, runtime.GOARCH, got.String(), file, want)
+	}
+}
