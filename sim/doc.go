@@ -47,10 +47,11 @@
 // beat, which decide who meets a full queue, or with --blind ten evenings of other
 // visitors. They say how far one evening may lie from their mean. Where that, the
 // sampling error or the machine's own noise exceeds 25 % by itself, a figure is shown
-// with it and held to the goal only beyond three standard errors. With five processes
-// waiting for the two cores: median 1.7 %, worst 16.1 % of 52 figures, 13 more within
-// chance; with --blind 2 median 1.9 %, worst 44 % (p99 of the status call, again that
-// noise) of 46, 16 more within chance.
+// with it and held to the goal only beyond three standard errors. Two runs with nothing
+// else on the machine: median 0.9 %, worst 15.7 % of 58 figures, 7 more within chance;
+// with --blind 2 median 1.4 %, worst 19.9 % of 47, 15 more. With five processes waiting
+// for the two cores: 1.7 % and 16.1 %; blind 1.9 % and 44 % (p99 of the status call,
+// that noise again).
 //
 // # What it costs
 //
