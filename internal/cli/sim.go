@@ -30,6 +30,7 @@ type simulation struct {
 	Network  time.Duration `default:"185us" help:"Round trip of a request without any service; 0s for none."`
 	Overhead time.Duration `default:"415us" help:"What a gateway adds to a request it serves, beyond its modelled time; 0s for none."`
 	Unscaled bool          `help:"Keep service times as they are at any time scale, as the attack has to."`
+	Plain    bool          `help:"Use the plain sequential engine, the oracle of the fast one: the same record, many times slower at 1:1."`
 
 	Calibration string `placeholder:"FILE" help:"Take network, overhead and the noise of measured response times from this file of spillway calibrate; service times unscaled."`
 }
@@ -40,7 +41,9 @@ func (s simulation) options() (sim.Options, error) {
 		if err != nil {
 			return sim.Options{}, badInput(err)
 		}
-		return c.Options(), nil
+		opt := c.Options()
+		opt.Plain = s.Plain
+		return opt, nil
 	}
 	// 0 is "none" here and "default" there.
 	none := func(d time.Duration) time.Duration {
@@ -52,7 +55,7 @@ func (s simulation) options() (sim.Options, error) {
 	if s.Network < 0 || s.Overhead < 0 {
 		return sim.Options{}, badInput(errors.New("--network and --overhead: want 0 or more"))
 	}
-	return sim.Options{Network: none(s.Network), Overhead: none(s.Overhead), Unscaled: s.Unscaled}, nil
+	return sim.Options{Network: none(s.Network), Overhead: none(s.Overhead), Unscaled: s.Unscaled, Plain: s.Plain}, nil
 }
 
 // byteSize is a number of bytes.

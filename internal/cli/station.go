@@ -67,7 +67,7 @@ func (c *simCmd) station(a *app) error {
 		name  string
 		given bool
 	}{{"--network", c.Network != simulationDefaults.Network}, {"--overhead", c.Overhead != simulationDefaults.Overhead},
-		{"--unscaled", c.Unscaled}, {"--calibration", c.Calibration != ""}, {"--max-time", c.MaxTime != 0}, {"--max-memory", c.MaxMemory != 0},
+		{"--unscaled", c.Unscaled}, {"--plain", c.Plain}, {"--calibration", c.Calibration != ""}, {"--max-time", c.MaxTime != 0}, {"--max-memory", c.MaxMemory != 0},
 		{"--window", c.Window != windowDay}}
 	for _, f := range flags {
 		if f.given {
