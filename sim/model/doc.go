@@ -16,7 +16,7 @@
 //	books      conservation and the invariants     tally     histograms and counters
 //	windows    who leads whom, window by window    shard     a part of the people
 //	calls      status calls answered at once       slots     the gateways' slots
-//	crowd      what becomes of visits              requests  (see above)
+//	crowd      what becomes of visits              cold      a visit that waits, packed
 //
 // # What a request meets
 //
