@@ -81,7 +81,9 @@
 // servers, one sequence for the sake of an exact stock, to spend 25 ns a call, not 60.
 //
 // What presses costs more: a press that passes the gate is led by the servers' part,
-// event by event. BenchmarkDay has two variants that do little else.
+// event by event, in one sequence. Of the two variants of BenchmarkDay that do little
+// else the one in which hardly a press passes (1.6 billion events) takes 88 s, the one
+// that never sells out and refuses for four hours (1.9 billion) 409 s.
 //
 // # Decisions
 //
