@@ -23,7 +23,7 @@ func TestGoldenDigests(t *testing.T) {
 	}{
 		{"opening", "suikang-2020-01-31", 1.0 / 1000, 1, nil},
 		{"opening at k = 4", "suikang-2020-01-31", 1.0 / 1000, 4, nil},
-		{"the whole day", "suikang-2020-01-31", 1.0 / 4000, 1, []string{"window.from", "-2h", "window.to", "4h"}},
+		{"the whole day", "suikang-2020-01-31", 1.0 / 2000, 1, []string{"window.from", "-2h", "window.to", "4h"}},
 		{"lossless", "suikang-lossless", 1.0 / 1000, 1, nil},
 		{"timed writer", "suikang-timed-writer", 1.0 / 1000, 1, nil},
 		{"writer stop", "suikang-writer-stop", 1.0 / 1000, 1, nil},
@@ -35,20 +35,22 @@ func TestGoldenDigests(t *testing.T) {
 	for _, r := range runs {
 		sc := scaled(t, r.scenario, r.people, r.k, 7, r.settings...)
 		var first string
-		for _, procs := range []int{0, 1, 2, 8} { // 0 = the plain engine
-			runtime.GOMAXPROCS(max(procs, 1))
-			digest := run(t, sc, Options{Plain: procs == 0}).Digest()
-			if first == "" {
-				first = digest
-			}
-			if digest != first {
-				t.Errorf("%s: %.12s on %d cores, the plain engine has %.12s", r.name, digest, procs, first)
+		for _, plain := range []bool{true, false} {
+			for _, procs := range []int{1, 2, 8} {
+				runtime.GOMAXPROCS(procs)
+				digest := run(t, sc, Options{Plain: plain}).Digest()
+				if first == "" {
+					first = digest
+				}
+				if digest != first {
+					t.Errorf("%s: %.12s on %d cores with plain = %t, the plain engine on one has %.12s", r.name, digest, procs, plain, first)
+				}
 			}
 		}
 		fmt.Fprintf(&got, "%s  %s\n", first, r.name)
 	}
 	file := filepath.Join("testdata", "digests.txt")
-	if *update {
+	if *update && !t.Failed() { // digests on which the engines differ are nobody's
 		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
