@@ -46,7 +46,7 @@ type command struct {
 
 const description = `Load-testing and capacity-simulation harness for flash crowds.
 
-Exit codes: 0 ok, 1 internal error, 2 bad input, 3 objective missed, 4 generator lagged (run invalid),
+Exit codes: 0 ok, 1 internal error, 2 bad input, 3 objective missed or a station differs from theory, 4 generator lagged (run invalid),
 5 invariant broken, 6 inconclusive, 7 environment (port, disk, target), 130 interrupted.`
 
 // Main runs one command line and returns the exit code. Errors are one line on

@@ -8,7 +8,7 @@
 //	0    ok
 //	1    internal error
 //	2    bad input: a flag, a scenario, a record
-//	3    an objective was missed
+//	3    an objective was missed, or a station differs from theory beyond luck
 //	4    the generator lagged: the run is invalid
 //	5    an invariant is broken
 //	6    inconclusive: too close to call, or too few samples
@@ -36,7 +36,9 @@
 //   - A file with the key "station" is a bare service station. spillway sim runs it and
 //     sets every figure beside the closed forms that apply; theory is judged at
 //     intervals that hold all figures at once, and a station that differs from it
-//     beyond luck (1 in 1,000) exits with 3. Flags of evenings are refused, not ignored.
+//     beyond luck (1 in 1,000) exits with 3. Flags of evenings are refused,
+//     not ignored, at their defaults too. Its folder is not drawn again: the same file
+//     and seed give the same figures in seconds, and spillway report says so.
 //   - A sweep's default folder is stable, so that the same command resumes it; a
 //     run's is new each time.
 package cli

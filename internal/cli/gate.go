@@ -58,9 +58,15 @@ func (c *gateCmd) Run(a *app) error {
 
 // readRecord reads a record, or the main record of a run's folder.
 func readRecord(path string) (*record.Record, error) {
+	file := path
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, mainRecord)
+		file = filepath.Join(path, mainRecord)
 	}
-	rec, err := record.ReadFile(path)
+	rec, err := record.ReadFile(file)
+	if err != nil {
+		if err := stationFolder(path); err != nil {
+			return nil, err
+		}
+	}
 	return rec, badInput(err)
 }

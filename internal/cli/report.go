@@ -76,6 +76,9 @@ func readSet(dir string) (reportSet, error) {
 	}
 	set.sort(points)
 	if set.first() == nil {
+		if err := stationFolder(dir); err != nil {
+			return set, err
+		}
 		return set, badInput(fmt.Errorf("%s holds no record: name the folder of a run, or a .rec file", dir))
 	}
 	return set, nil

@@ -7,6 +7,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"spillway/internal/draw"
 	"spillway/internal/record"
 	"spillway/scenarios"
@@ -77,9 +79,9 @@ type scenarioExplainCmd struct {
 	choice
 }
 
-func (c *scenarioExplainCmd) Run(a *app) error {
+func (c *scenarioExplainCmd) Run(a *app, line *kong.Context) error {
 	if scenarios.IsStation(c.Scenario) {
-		return explainStation(a, c.choice)
+		return explainStation(a, c.choice, line)
 	}
 	sc, err := c.scaled()
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"spillway/internal/draw"
 	"spillway/scenarios"
 	"spillway/sim"
@@ -81,9 +83,9 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 	return nil
 }
 
-func (c *simCmd) Run(a *app) error {
+func (c *simCmd) Run(a *app, line *kong.Context) error {
 	if scenarios.IsStation(c.Scenario) {
-		return c.station(a)
+		return c.station(a, line)
 	}
 	opt, err := c.options()
 	if err != nil {

@@ -29,6 +29,9 @@ func (s simulation) args() []string {
 	if s.Unscaled {
 		out = append(out, "--unscaled")
 	}
+	if s.Plain {
+		out = append(out, "--plain")
+	}
 	if s.Calibration != "" {
 		out = append(out, "--calibration", s.Calibration)
 	}
@@ -41,9 +44,13 @@ func (s simulation) arm() (arm, error) {
 	if err != nil {
 		return arm{}, err
 	}
+	key := fmt.Sprintf("sim %v %v %v", opt.Network, opt.Overhead, opt.Unscaled)
+	if opt.Plain {
+		key += " plain" // the oracle's points are its own: it must not find the fast one's
+	}
 	plan := func(a *app, load func() (*scenarios.Spec, error), points [][]record.Setting, seeds []uint64, dir string, show *progress) *sweep.Plan {
 		p := &sweep.Plan{Load: load, Points: points, Seeds: seeds, Commit: version(), Dir: dir,
-			Arm: fmt.Sprintf("sim %v %v %v", opt.Network, opt.Overhead, opt.Unscaled), Workers: runtime.GOMAXPROCS(0)}
+			Arm: key, Workers: runtime.GOMAXPROCS(0)}
 		left := expected(load, points, seeds)
 		total, done, ran, began := len(points)*len(seeds), 0, 0, time.Now()
 		if about := left / time.Duration(min(p.Workers, max(total, 1))); about > 2*time.Second {

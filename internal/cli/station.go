@@ -10,10 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"spillway/internal/record"
 	"spillway/reports"
@@ -28,17 +31,31 @@ import (
 // for the same file, seed and commit.
 const stationRecord = "station.json"
 
+// stationSweep is the same of a sweep over a station.
+const stationSweep = "sweep.json"
+
+// stationFolder is nil, or why a path that holds no record will not do: it is a bare
+// station's folder, or what one keeps for machines.
+func stationFolder(path string) error {
+	dir := path
+	if base := filepath.Base(path); base == stationRecord || base == stationSweep {
+		dir = filepath.Dir(path)
+	}
+	for file, command := range map[string]string{stationRecord: "sim", stationSweep: "sweep"} {
+		if info, err := os.Stat(filepath.Join(dir, file)); err == nil && !info.IsDir() {
+			return badInput(fmt.Errorf("%s is the folder of a bare station, which keeps no record: to draw it again run its spillway %s with --out %s; the command stands on its page, %s",
+				dir, command, dir, filepath.Join(dir, "index.html")))
+		}
+	}
+	return nil
+}
+
 // stationLuck is the chance that a station differs from theory, all figures taken
 // together, by luck.
 const stationLuck = 0.001
 
 // loadStation is the station of a name or file with the flags' changes.
 func loadStation(name string, set settings) (*scenarios.Station, error) {
-	for flag, given := range map[string]bool{"--off": len(set.Off) > 0, "--scale": set.Scale != "", "--time": set.Time != nil} {
-		if given {
-			return nil, notForStations(name, flag)
-		}
-	}
 	s, err := scenarios.LoadStation(name)
 	if err != nil {
 		return nil, badInput(err)
@@ -57,22 +74,26 @@ func loadStation(name string, set settings) (*scenarios.Station, error) {
 	return s, nil
 }
 
-func notForStations(name, flag string) error {
-	return badInput(fmt.Errorf("%s is for evenings, and %s is a bare station: it takes --set, --seed, --out and --json", flag, name))
+// onlyForStations refuses the first flag of a command line that a station does not
+// take, at its default too: whoever gives it expects it to do something.
+func onlyForStations(name string, line *kong.Context, takes ...string) error {
+	for _, p := range line.Path {
+		if p.Flag == nil || slices.Contains(takes, p.Flag.Name) {
+			continue
+		}
+		list := "--" + strings.Join(takes, ", --")
+		if cut := strings.LastIndex(list, ", "); cut >= 0 {
+			list = list[:cut] + " and " + list[cut+2:]
+		}
+		return badInput(fmt.Errorf("--%s is for evenings, and %s is a bare station: it takes %s", p.Flag.Name, name, list))
+	}
+	return nil
 }
 
 // station runs a bare service station.
-func (c *simCmd) station(a *app) error {
-	flags := []struct {
-		name  string
-		given bool
-	}{{"--network", c.Network != simulationDefaults.Network}, {"--overhead", c.Overhead != simulationDefaults.Overhead},
-		{"--unscaled", c.Unscaled}, {"--plain", c.Plain}, {"--calibration", c.Calibration != ""}, {"--max-time", c.MaxTime != 0}, {"--max-memory", c.MaxMemory != 0},
-		{"--window", c.Window != windowDay}}
-	for _, f := range flags {
-		if f.given {
-			return notForStations(c.Scenario, f.name)
-		}
+func (c *simCmd) station(a *app, line *kong.Context) error {
+	if err := onlyForStations(c.Scenario, line, "set", "seed", "out", "json"); err != nil {
+		return err
 	}
 	spec, err := loadStation(c.Scenario, c.settings)
 	if err != nil {

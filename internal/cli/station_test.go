@@ -140,6 +140,12 @@ func TestSimStationRefuses(t *testing.T) {
 		"network":       {[]string{"sim", "station-mm16", "--network", "1ms"}, "--network is for evenings"},
 		"unscaled":      {[]string{"sim", "station-mm16", "--unscaled"}, "--unscaled is for evenings"},
 		"calibration":   {[]string{"sim", "station-mm16", "--calibration", "x.json"}, "--calibration is for evenings"},
+		"window":        {[]string{"sim", "station-mm16", "--window", "opening"}, "--window is for evenings"},
+		"window day":    {[]string{"sim", "station-mm16", "--window", "day"}, "--window is for evenings"},
+		"plain":         {[]string{"sim", "station-mm16", "--plain"}, "it takes --set, --seed, --out and --json"},
+		"sweep window":  {[]string{"sweep", "station-mm16", "--arm", "sim", "--window", "opening", "--vary", "station.servers=15,16"}, "--window is for evenings"},
+		"sweep scale":   {[]string{"sweep", "station-mm16", "--arm", "sim", "--scale", "1:2", "--vary", "station.servers=15,16"}, "--scale is for evenings"},
+		"explain off":   {[]string{"scenario", "explain", "station-mm16", "--off", "edge"}, "it takes --set and --seed"},
 		"max time":      {[]string{"sim", "station-mm16", "--max-time", "1s"}, "--max-time is for evenings"},
 		"set":           {[]string{"sim", "station-mm16", "--set", "queue.depth=5"}, "unknown key"},
 		"no value":      {[]string{"sim", "station-mm16", "--set", "station.servers"}, "KEY=VALUE"},
@@ -149,7 +155,7 @@ func TestSimStationRefuses(t *testing.T) {
 		"sweep attack":  {[]string{"sweep", "station-mm16", "--vary", "station.servers=15,16"}, "add --arm sim"},
 		"sweep two":     {[]string{"sweep", "station-mm16", "smoke", "--arm", "sim", "--vary", "station.servers=15,16"}, "name one"},
 		"sweep seeds":   {[]string{"sweep", "station-mm16", "--arm", "sim", "--seeds", "3", "--vary", "station.servers=15,16"}, "replications"},
-		"sweep layers":  {[]string{"sweep", "station-mm16", "--arm", "sim", "--layers"}, "are for evenings"},
+		"sweep layers":  {[]string{"sweep", "station-mm16", "--arm", "sim", "--layers"}, "--layers is for evenings"},
 		"sweep nothing": {[]string{"sweep", "station-mm16", "--arm", "sim"}, "nothing to vary"},
 		"sweep hopes":   {[]string{"sweep", "station-mm16", "--arm", "sim", "--vary", "station.servers=10,11"}, "no point has a steady state"},
 		"plan":          {[]string{"plan", mine, "--find", "servers"}, "spillway sim runs it"},
@@ -230,6 +236,13 @@ func TestSweepStation(t *testing.T) {
 		if !exists(filepath.Join(dir, f)) {
 			t.Errorf("%s is missing", f)
 		}
+	}
+	for _, args := range [][]string{{"report", dir}, {"report", filepath.Join(dir, "sweep.json")}, {"gate", dir}, {"compare", dir, dir}} {
+		code, out, stderr := spillway(args...)
+		if code != 2 || out != "" || !strings.Contains(stderr, "run its spillway sweep with --out "+dir) {
+			t.Errorf("%v: exit code %d: %s%s", args, code, out, stderr)
+		}
+		oneClearLine(t, stderr)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"spillway/internal/draw"
 	"spillway/scenarios"
 	"spillway/sim/station"
@@ -119,7 +121,10 @@ func lawWords(l scenarios.LawSpec) string {
 
 // explainStation says what a run of the station will measure and what theory knows
 // of it, without running it.
-func explainStation(a *app, c choice) error {
+func explainStation(a *app, c choice, line *kong.Context) error {
+	if err := onlyForStations(c.Scenario, line, "set", "seed"); err != nil {
+		return err
+	}
 	s, err := loadStation(c.Scenario, c.settings)
 	if err != nil {
 		return err

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"spillway/internal/record"
 	"spillway/internal/sweep"
 	"spillway/reports"
@@ -35,7 +37,7 @@ var stationColumns = []struct{ key, title string }{{"wait.mean", "wait mean"}, {
 	{"utilisation", "utilisation"}, {"lost", "lost"}, {"abandoned", "abandoned"}, {"attempts", "attempts"}}
 
 // stations runs one station over a grid.
-func (c *sweepCmd) stations(a *app) error {
+func (c *sweepCmd) stations(a *app, line *kong.Context) error {
 	name := c.Scenario[0]
 	for _, f := range []struct {
 		given bool
@@ -43,15 +45,17 @@ func (c *sweepCmd) stations(a *app) error {
 	}{
 		{len(c.Scenario) > 1, "a station is swept alone: name one"},
 		{c.Arm != "sim", "a bare station is simulated only: add --arm sim"},
-		{c.Layers || c.Sample != 0 || c.Cross, "--layers, --sample and --cross are for evenings"},
 		{c.Seeds != 0, "--seeds is for evenings: a station has replications, set station.measure.blocks"},
-		{c.Window != windowOpening, "--window is for evenings"},
-		{c.simulation != simulationDefaults, "--network, --overhead, --unscaled and --calibration are for evenings"},
-		{len(c.Vary) == 0, "nothing to vary: give --vary KEY=VALUES, as in --vary station.servers=15..20/6"},
 	} {
 		if f.given {
 			return badInput(fmt.Errorf("%s: %s", name, f.why))
 		}
+	}
+	if err := onlyForStations(name, line, "arm", "vary", "set", "seed", "out", "json"); err != nil {
+		return err
+	}
+	if len(c.Vary) == 0 {
+		return badInput(fmt.Errorf("%s: nothing to vary: give --vary KEY=VALUES, as in --vary station.servers=15..20/6", name))
 	}
 	base, err := loadStation(name, c.settings)
 	if err != nil {
@@ -147,7 +151,7 @@ func (c *sweepCmd) stationReport(a *app, show *progress, dir string, base *scena
 		Answer: []string{strings.Join(stationWords(base), "; ") + "; but for what is varied.", strings.TrimSpace(base.About)}, Tables: []reports.Table{table},
 		Commands: []string{"git checkout " + strings.TrimSuffix(version(), "-dirty"), strings.Join(args, " ")},
 		Facts:    []page.Fact{{Name: "commit", What: first.Commit}, {Name: "seed", What: fmt.Sprint(c.Seed)}, {Name: "machine", What: machine()}},
-		Files:    []page.File{{Name: "sweep.json", What: "every point for machines"}, {Name: "sweep.md", What: "the table as Markdown"}}, Text: base.Text}
+		Files:    []page.File{{Name: stationSweep, What: "every point for machines"}, {Name: "sweep.md", What: "the table as Markdown"}}, Text: base.Text}
 	var p page.Page
 	if err := writeFigures(dir, drawings, &p); err != nil {
 		return environment(err)
@@ -160,7 +164,7 @@ func (c *sweepCmd) stationReport(a *app, show *progress, dir string, base *scena
 	for _, f := range []struct {
 		name string
 		data []byte
-	}{{"sweep.json", js}, {"sweep.md", []byte(table.Markdown())}, {"index.html", html.Bytes()}} {
+	}{{stationSweep, js}, {"sweep.md", []byte(table.Markdown())}, {"index.html", html.Bytes()}} {
 		if err := writeWhole(filepath.Join(dir, f.name), f.data); err != nil {
 			return environment(fmt.Errorf("cannot write the report: %w; make room and run it again", err))
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/kong"
+
 	"spillway/internal/record"
 	"spillway/internal/sweep"
 	"spillway/scenarios"
@@ -30,9 +32,9 @@ type sweepCmd struct {
 // no interval, and three are the fewest that say anything of a probability.
 const simSeeds = 5
 
-func (c *sweepCmd) Run(a *app) error {
+func (c *sweepCmd) Run(a *app, line *kong.Context) error {
 	if slices.ContainsFunc(c.Scenario, scenarios.IsStation) {
-		return c.stations(a)
+		return c.stations(a, line)
 	}
 	if c.Seeds == 0 {
 		if c.Seeds = 1; c.Arm == "sim" {
@@ -149,7 +151,7 @@ type arm struct {
 func (c *sweepCmd) arm() (arm, error) {
 	if c.Arm != "sim" {
 		if c.simulation != simulationDefaults {
-			return arm{}, badInput(errors.New("--network, --overhead, --unscaled and --calibration are for --arm sim"))
+			return arm{}, badInput(errors.New("--network, --overhead, --unscaled, --plain and --calibration are for --arm sim"))
 		}
 		if c.Window != windowOpening {
 			return arm{}, badInput(fmt.Errorf("--window %s is for --arm sim: real requests cannot be sent for a whole day; leave it out or set window.from and window.to", c.Window))
