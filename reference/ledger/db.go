@@ -24,6 +24,10 @@ type DBOptions struct {
 	Cycle int
 	// Readers is the size of the read pool; 0 = 4.
 	Readers int
+	// Tap is called before and after each step of a transaction of the writing
+	// connection with the step's point, as in "ledger.commit.before"; an error of
+	// it is the step's. For faults and crashes; nil = nobody.
+	Tap func(ctx context.Context, point string) error
 }
 
 // DB is the ledger's database. It is safe for concurrent use.
@@ -32,12 +36,16 @@ type DB struct {
 	write   *sql.DB // one connection; nil when read only
 	read    *sql.DB
 	cycle   int
+	tap     func(ctx context.Context, point string) error
 }
 
 // Row is an accepted submit to be written.
 type Row struct {
 	booking.Accepted
 	Written time.Duration // offset to be kept as the moment of writing
+	// Epoch is the fence's epoch at which the row was read from the queue; a batch
+	// of an older one fails with ErrStale. 0 = not fenced.
+	Epoch int64
 }
 
 // Verdict is what became of a Row.
@@ -85,7 +93,7 @@ func Open(ctx context.Context, rawURL string, o DBOptions) (*DB, error) {
 		return nil, err
 	}
 	d := sqliteDialect
-	db := &DB{dialect: d, cycle: o.Cycle}
+	db := &DB{dialect: d, cycle: o.Cycle, tap: o.Tap}
 	if db.write, err = sql.Open(d.driver, d.source(path, false)); err != nil {
 		return nil, fmt.Errorf("ledger: opening %s: %w", rawURL, err)
 	}
@@ -154,23 +162,48 @@ func (db *DB) transact(ctx context.Context, what string, f func(*sql.Tx) error) 
 	if db.write == nil {
 		return errReadOnly
 	}
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("ledger: %s: %w", what, err)
+	failed := func(err error) error { return fmt.Errorf("ledger: %s: %w", what, err) }
+	var tx *sql.Tx
+	err := db.step(ctx, "ledger.begin", func() (err error) {
+		tx, err = db.write.BeginTx(ctx, nil)
+		return err
+	})
+	if err == nil {
+		err = f(tx)
 	}
-	if err := f(tx); err != nil {
-		_ = tx.Rollback() // f's error is the one that tells
-		return fmt.Errorf("ledger: %s: %w", what, err)
+	if err == nil {
+		if err = db.step(ctx, "ledger.commit", tx.Commit); err == nil {
+			return nil
+		}
 	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("ledger: %s: %w", what, err)
+	if tx != nil {
+		// What went wrong first is what tells, and after a commit there is nothing
+		// to roll back.
+		_ = db.step(ctx, "ledger.rollback", tx.Rollback)
 	}
-	return nil
+	return failed(err)
+}
+
+// step does one step of a transaction, with the taps before and after it.
+func (db *DB) step(ctx context.Context, point string, do func() error) error {
+	if db.tap == nil {
+		return do()
+	}
+	if err := db.tap(ctx, point+".before"); err != nil {
+		if point == "ledger.rollback" {
+			_ = do() // whatever becomes of the process, its transaction ends
+		}
+		return err
+	}
+	if err := do(); err != nil && point != "ledger.rollback" {
+		return err
+	}
+	return db.tap(ctx, point+".after")
 }
 
 // WriteBatch books the rows in one transaction, in order, and says of each what
 // became of it. On an error nothing of the batch stands. Writing a batch again
-// changes nothing.
+// changes nothing. It fails with ErrStale when the rows are fenced off.
 func (db *DB) WriteBatch(ctx context.Context, rows []Row) ([]RowResult, error) {
 	return db.writeAll(ctx, "bookings", insertBooking, rows)
 }
@@ -199,6 +232,9 @@ func (db *DB) writeAll(ctx context.Context, table, insert string, rows []Row) ([
 	}
 	out := make([]RowResult, 0, len(rows))
 	err := db.transact(ctx, fmt.Sprintf("writing %d rows", len(rows)), func(tx *sql.Tx) error {
+		if err := db.fenced(ctx, tx, rows[0].Epoch); err != nil {
+			return err
+		}
 		stmt, err := tx.PrepareContext(ctx, db.dialect.bind(insert))
 		if err != nil {
 			return err

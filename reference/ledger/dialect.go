@@ -45,6 +45,9 @@ func (db *DB) makeTables(ctx context.Context) error {
 		`CREATE TABLE IF NOT EXISTS entries ` + row + `, other BOOLEAN NOT NULL)`,
 		`CREATE UNIQUE INDEX IF NOT EXISTS entries_ticket ON entries (ticket)`,
 		`CREATE UNIQUE INDEX IF NOT EXISTS entries_person ON entries (person, cycle)`,
+		// The epoch of the last rebuild; see DB.Fence.
+		`CREATE TABLE IF NOT EXISTS fence (epoch BIGINT NOT NULL)`,
+		`INSERT INTO fence (epoch) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM fence)`,
 		// Stock of the lossless mode.
 		`CREATE TABLE IF NOT EXISTS stock (item INTEGER PRIMARY KEY, filled INTEGER NOT NULL,
 			free INTEGER NOT NULL CHECK (free >= 0))`,
