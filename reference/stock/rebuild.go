@@ -173,9 +173,10 @@ func (s *Store) Offers(ctx context.Context) ([]Holder, error) {
 // 8,000 that Lua can take.
 const restorePage = 500
 
-// Restore puts holders back, a page a call. It fails with ErrOvertaken.
+// Restore puts holders back, a page a call, and lengthens the lock; with none it
+// is a sign of life alone. It fails with ErrOvertaken.
 func (s *Store) Restore(ctx context.Context, token int64, hs []Holder) error {
-	for len(hs) > 0 {
+	for first := true; first || len(hs) > 0; first = false {
 		page := hs[:min(restorePage, len(hs))]
 		hs = hs[len(page):]
 		args := make([]any, 0, 2+6*len(page))
