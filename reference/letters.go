@@ -142,10 +142,15 @@ func (l *Letters) Discard(ctx context.Context, id, who, why string) error {
 			return err
 		}
 	}
-	if !gone {
-		if _, err := l.queue.Discard(ctx, id, who, why); err != nil {
-			return err
-		}
+	switch {
+	case gone:
+	case held.Outcome == booking.Confirmed:
+		err = l.queue.Close(ctx, id, who, why)
+	default:
+		_, err = l.queue.Discard(ctx, id, who, why)
+	}
+	if err != nil {
+		return err
 	}
 	if !known {
 		return nil // whatever it was, no reservation can be found for it

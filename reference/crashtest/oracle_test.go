@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
-	"sort"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -196,6 +194,7 @@ func (o *oracle) verdict() []string {
 			holds[r.user] = 0
 		}
 	}
+	_, _, cache := o.w.handles(o.w.admin)
 	for _, t := range o.order {
 		p := o.told[t]
 		r, confirmed := owner[t]
@@ -208,6 +207,19 @@ func (o *oracle) verdict() []string {
 			say(contradiction, "ticket %s was told refused and has a row", t)
 		case !confirmed && !refused[t] && !open[t] && !p.excused:
 			say(lost, "ticket %s of user %d was told accepted and is nowhere", t, p.user)
+		}
+		if !confirmed && !refused[t] {
+			continue
+		}
+		// What a client would be told now.
+		want := booking.Confirmed
+		if !confirmed {
+			want = booking.Refused
+		}
+		if got, err := cache.Get(context.Background(), t); err != nil || got.Outcome != want {
+			say(contradiction, "ticket %s: a poll says %v (%v), the ledger %v", t, got.Outcome, err, want)
+		} else {
+			o.polled(t, got.Outcome)
 		}
 	}
 	return append(bad, o.reconciled()...)
@@ -256,19 +268,4 @@ func (w *world) handles(c *redis.Client) (*stock.Store, *queue.Queue, *ledger.Ca
 		w.t.Fatal(err)
 	}
 	return st, q, cache
-}
-
-// kindsOf are the kinds in a verdict, each once.
-func kindsOf(bad []string) string {
-	seen := map[string]bool{}
-	for _, b := range bad {
-		kind, _, _ := strings.Cut(b, ":")
-		seen[kind] = true
-	}
-	var kinds []string
-	for k := range seen {
-		kinds = append(kinds, k)
-	}
-	sort.Strings(kinds)
-	return strings.Join(kinds, " ")
 }

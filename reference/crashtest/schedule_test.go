@@ -38,20 +38,34 @@ type plan struct {
 	clients int
 	rounds  int // submits of a client
 	storm   []fault
-	target  string // crash point at which a process must die; "" = wherever the storm says
-	nth     int    // at which passing
 	bug     *bug
 	record  bool // keep the history of operations
 }
 
-// fault is one thing that goes wrong, at a step of the scheduler.
+// fault is one thing that goes wrong, from a step of the scheduler on.
 type fault struct {
-	at   int
-	kind string
+	at    int
+	kind  string
+	point string // crash point without its last word at which a call is met; "" = the next call
+	nth   int    // passing of it, from 1
 }
 
-// kinds of faults.
-var faultKinds = []string{"kill", "kill-late", "lose", "fail", "kill", "kill-late", "restart", "empty", "duplicate", "poison", "curse", "stall"}
+// actions are the faults that meet one call.
+var actions = map[string]action{"kill": kill, "kill-late": killLate, "lose": lose, "fail": fail}
+
+// faultKinds are all kinds of faults, those more often that stand here more often.
+var faultKinds = []string{"kill", "kill-late", "lose", "fail", "kill", "kill-late", "lose", "restart", "empty", "empty", "duplicate",
+	"poison", "poison", "curse", "curse", "stall", "double"}
+
+// points are the crash points without their last word.
+var points = func() (out []string) {
+	for _, p := range reference.CrashPoints() {
+		if step, ok := strings.CutSuffix(p, ".before"); ok {
+			out = append(out, step)
+		}
+	}
+	return out
+}()
 
 // steps is the length of the storm.
 const steps = 220
@@ -64,8 +78,13 @@ func planOf(seed draw.Seed) plan {
 	for i := range 1 + seedOf(seed, 2, 7, 3) {
 		p.items = append(p.items, 1+seedOf(seed, 3, uint32(i), 4))
 	}
-	for i := range seedOf(seed, 2, 8, 6) {
-		p.storm = append(p.storm, fault{3 + seedOf(seed, 4, uint32(i), steps-20), faultKinds[seedOf(seed, 5, uint32(i), len(faultKinds))]})
+	for i := range uint32(seedOf(seed, 2, 8, 8)) {
+		f := fault{at: seedOf(seed, 4, i, steps-20), kind: faultKinds[seedOf(seed, 5, i, len(faultKinds))], nth: 1 + seedOf(seed, 8, i, 3)}
+		if _, meets := actions[f.kind]; meets && seedOf(seed, 9, i, 4) > 0 {
+			f.point = points[seedOf(seed, 10, i, len(points))]
+			f.at /= 3 // not every point is passed late
+		}
+		p.storm = append(p.storm, f)
 	}
 	slices.SortStableFunc(p.storm, func(a, b fault) int { return a.at - b.at })
 	return p
@@ -78,9 +97,7 @@ func run(t *testing.T, p plan) (w *world, bad []string) {
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(t, dir, p)
 		bad = w.play()
-		if bad == nil {
-			bad = w.oracle.verdict()
-		}
+		bad = append(bad, w.oracle.verdict()...)
 		w.end()
 	})
 	return w, bad
@@ -97,6 +114,7 @@ func (w *world) play() []string {
 	}
 	w.person = w.open("person", 0)
 	stop := make(chan struct{})
+	defer close(stop)
 	w.clients.Go(func() { w.tidy(stop) })
 	finished := make(chan struct{}, p.clients)
 	for c := range p.clients {
@@ -104,20 +122,17 @@ func (w *world) play() []string {
 	}
 	storm := p.storm
 	for n := range steps {
-		a := proceed
-		if len(storm) > 0 && storm[0].at <= n {
-			f := storm[0]
+		for len(storm) > 0 && storm[0].at <= n {
+			w.strike(storm[0])
 			storm = storm[1:]
-			a = w.strike(f.kind)
 		}
-		w.one(a)
+		w.one()
 		if n%8 == 7 {
 			w.revive()
 		}
 	}
 	w.mu.Lock()
-	w.calm = true
-	w.cursed = map[booking.UserID]bool{}
+	w.armed = nil
 	w.mu.Unlock()
 	if !w.settle(func() bool { return len(finished) == p.clients }) {
 		return []string{"liveness: the clients never came to an end"}
@@ -135,34 +150,30 @@ func (w *world) play() []string {
 	}) {
 		return []string{"liveness: " + w.stuck()}
 	}
-	close(stop)
 	return nil
 }
 
 // one is a step of the scheduler, with its consequences for the oracle.
-func (w *world) one(a action) {
-	if !w.step(a) {
-		return
-	}
-	if a == kill || a == killLate {
+func (w *world) one() {
+	if a := w.step(); a == kill || a == killLate {
 		w.oracle.excuse()
 	}
 }
 
 // calmSteps bounds how long the calm after the storm may last.
-const calmSteps = 6000
+const calmSteps = 4000
 
 // settle goes on without faults until a condition holds.
 func (w *world) settle(until func() bool) bool {
 	for n := range calmSteps {
-		if n%4 == 0 {
+		if n%8 == 0 {
 			w.revive()
 			synctest.Wait()
 			if until() {
 				return true
 			}
 		}
-		w.one(proceed)
+		w.one()
 	}
 	return false
 }
@@ -220,24 +231,21 @@ func (w *world) end() {
 	w.redis.Close()
 }
 
-// strike puts a fault in force, or says what the next call meets.
-func (w *world) strike(kind string) action {
+// strike puts a fault in force, or keeps it for the call that it is to meet.
+func (w *world) strike(f fault) {
 	synctest.Wait()
 	w.mu.Lock()
-	w.faults[kind]++
-	w.note("fault %s", kind)
+	w.faults[f.kind]++
+	w.note("fault %+v", f)
 	u := w.draw()
+	if _, meets := actions[f.kind]; meets {
+		w.armed = append(w.armed, f)
+		w.mu.Unlock()
+		return
+	}
 	w.mu.Unlock()
 	ctx := context.Background()
-	switch kind {
-	case "kill":
-		return kill
-	case "kill-late":
-		return killLate
-	case "lose":
-		return lose
-	case "fail":
-		return fail
+	switch f.kind {
 	case "restart":
 		w.mu.Lock()
 		w.downUntil = w.now() + time.Duration(20+u%300)*time.Millisecond
@@ -246,6 +254,14 @@ func (w *world) strike(kind string) action {
 	case "empty":
 		w.redis.FlushAll()
 		_ = w.admin.ScriptFlush(ctx)
+		w.oracle.excuse()
+	case "double": // Redis's memory goes together with a gateway's
+		w.mu.Lock()
+		if g := w.gateways[u%uint64(len(w.gateways))]; !g.dead {
+			w.die(g)
+		}
+		w.mu.Unlock()
+		w.redis.FlushAll()
 		w.oracle.excuse()
 	case "duplicate":
 		// An entry comes a second time: its sender had no answer and sent it again.
@@ -269,7 +285,6 @@ func (w *world) strike(kind string) action {
 		}
 		w.mu.Unlock()
 	}
-	return proceed
 }
 
 // client presses again and again, as somebody would whose program is shaky: with
@@ -377,25 +392,25 @@ func (w *world) tidy(stop <-chan struct{}) {
 	clk := w.slot()
 	ctx := context.Background()
 	for n := uint32(0); clk.sleep(300*time.Millisecond, stop); n++ {
-		l := w.person.letters
-		ls, err := l.List(ctx, "", 4)
+		ls, err := w.person.letters.List(ctx, "", 4)
 		if err != nil || len(ls) == 0 {
 			continue
 		}
 		x := ls[seedOf(w.plan.seed, 6, n, len(ls))]
-		act := l.Discard
-		if x.Decoded && seedOf(w.plan.seed, 7, n, 2) == 0 {
-			act = l.Replay
+		back := x.Decoded && seedOf(w.plan.seed, 7, n, 2) == 0
+		if back { // what stood in the row's way is mended first
+			w.mu.Lock()
+			delete(w.cursed, x.Accepted.User)
+			w.mu.Unlock()
 		}
 		// Cut off half-way, it is done again, as the manual says.
 		for range 5 {
-			if err = act(ctx, x.ID, "tidy", "by schedule"); err == nil || !clk.sleep(50*time.Millisecond, stop) {
-				break
+			act := w.person.letters.Discard
+			if back {
+				act = w.person.letters.Replay
 			}
-			l = w.person.letters
-			act = l.Discard
-			if x.Decoded && seedOf(w.plan.seed, 7, n, 2) == 0 {
-				act = l.Replay
+			if err := act(ctx, x.ID, "tidy", "by schedule"); err == nil || !clk.sleep(50*time.Millisecond, stop) {
+				break
 			}
 		}
 	}
@@ -424,6 +439,7 @@ func TestSchedule(t *testing.T) {
 		n = min(n, 60)
 	}
 	faults, passed, failures := map[string]int{}, map[string]int{}, 0
+	promises, excused, refused := 0, 0, 0
 	for i := range n {
 		seed := draw.Seed(*fromFlag + uint64(i))
 		w, bad := run(t, planOf(seed))
@@ -433,6 +449,15 @@ func TestSchedule(t *testing.T) {
 		for k, v := range w.tally {
 			passed[k] += v
 		}
+		for _, p := range w.oracle.told {
+			promises++
+			if p.excused {
+				excused++
+			}
+			if p.last == booking.Refused {
+				refused++
+			}
+		}
 		if len(bad) > 0 {
 			t.Errorf("seed %d: %s\n  replay: %s", seed, strings.Join(bad, "\n  "), replay(seed))
 			if failures++; failures == 5 {
@@ -440,7 +465,7 @@ func TestSchedule(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d schedules, faults %v", n, faults)
+	t.Logf("%d schedules, faults %v; %d tickets given, %d told refused, %d excused", n, faults, promises, refused, excused)
 	t.Logf("crash points passed: %v", passed)
 	for _, p := range reference.CrashPoints() {
 		if n >= 500 && passed[p] == 0 {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,7 +70,8 @@ type world struct {
 	faults    map[string]int // faults that were put in force
 	trace     []byte
 	hash      uint64
-	calm      bool // the storm is over: nothing fails any more
+	sprung    bool    // the planted bug has done its harm
+	armed     []fault // those that wait for a call to meet
 
 	oracle *oracle
 	ops    *history // nil = not recorded
@@ -171,6 +173,9 @@ func newWorld(t *testing.T, dir string, p plan) *world {
 		t.Fatal(err)
 	}
 	w.oracle = newOracle(w)
+	if p.bug != nil && p.bug.start != nil {
+		p.bug.start(w)
+	}
 	return w
 }
 
@@ -182,8 +187,8 @@ func (w *world) dial(p *process) *redis.Client {
 	if p != nil {
 		c.AddHook(alive{p})
 		c.AddHook(reference.TapRedis(p.tap))
-		if w.plan.bug != nil && w.plan.bug.hook != nil {
-			c.AddHook(w.plan.bug.hook(w)) // next to the store, where the others do not see it
+		if w.plan.bug != nil {
+			c.AddHook(bugs{w}) // next to the store, where the others do not see it
 		}
 	}
 	return c
@@ -380,7 +385,7 @@ func (w *world) open(kind string, n int) *process {
 	var source ledger.Source = p.queue
 	if b := w.plan.bug; b != nil {
 		if b.keeper != nil {
-			keeper = b.keeper(w, keeper)
+			keeper = b.keeper(keeper)
 		}
 		if b.source != nil {
 			source = b.source(w, source)
@@ -490,8 +495,9 @@ func (w *world) note(format string, args ...any) {
 	}
 }
 
-// step is one move of the scheduler: it lets time pass, or one call go.
-func (w *world) step(a action) bool {
+// step is one move of the scheduler: it lets time pass, or one call go. It returns
+// what the call met.
+func (w *world) step() action {
 	synctest.Wait()
 	w.mu.Lock()
 	var free []*call
@@ -508,7 +514,7 @@ func (w *world) step(a action) bool {
 			d *= 4
 		}
 		time.Sleep(d)
-		return false
+		return proceed
 	}
 	c := free[u>>8%uint64(len(free))]
 	w.after = proceed
@@ -518,11 +524,29 @@ func (w *world) step(a action) bool {
 			break
 		}
 	}
+	a := w.meets(c.point)
 	w.note("%s#%d %s %d", c.p.name, c.p.id, c.point, a)
 	w.mu.Unlock()
 	c.grant <- a
 	synctest.Wait()
-	return true
+	return a
+}
+
+// meets takes the first armed fault whose call this is; w.mu is held.
+func (w *world) meets(point string) action {
+	for i := range w.armed {
+		f := &w.armed[i]
+		if f.point != "" && f.point != point {
+			continue
+		}
+		if f.nth--; f.nth > 0 {
+			continue
+		}
+		a := actions[f.kind]
+		w.armed = slices.Delete(w.armed, i, i+1)
+		return a
+	}
+	return proceed
 }
 
 // seedOf makes a draw of the plan: keyed by what it is for.

@@ -439,7 +439,7 @@ func (b *books) contradiction(in Books, rep *Report) Check {
 	for _, ticket := range b.order {
 		f := b.fates[ticket]
 		final := 0
-		for _, w := range [...]where{confirmed, refused, resolved, dead} {
+		for _, w := range [...]where{confirmed, refused | resolved, dead} { // whoever discards refuses, in the ledger too
 			if f.in.has(w) {
 				final++
 			}

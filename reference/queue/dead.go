@@ -38,7 +38,7 @@ type Act struct {
 	ID     string
 	At     time.Duration  // offset
 	Who    string         // as given
-	What   string         // "replay" or "discard"
+	What   string         // "replay", "discard", or "close" of a letter whose ticket was settled
 	Why    string         // as given
 	Letter string         // id of the dead letter
 	Ticket booking.Ticket // zero when the letter could not be decoded
@@ -67,7 +67,7 @@ return 1
 `)
 
 // ScriptNames names the scripts of this package by their SHA-1, for whoever
-// watches the calls of a client. "letters.act" is a replay or a discard.
+// watches the calls of a client. "letters.act" is a replay, a discard or a close.
 func ScriptNames() map[string]string {
 	return map[string]string{buryScript.Hash(): "queue.bury", actScript.Hash(): "letters.act"}
 }
@@ -190,6 +190,16 @@ func (q *Queue) Discard(ctx context.Context, id, who, why string) (Letter, error
 	return l, q.act(ctx, l, "discard", who, why)
 }
 
+// Close takes away a letter whose ticket was settled after all, and writes who did
+// it. It fails as Discard does.
+func (q *Queue) Close(ctx context.Context, id, who, why string) error {
+	l, err := q.Show(ctx, id)
+	if err != nil {
+		return err
+	}
+	return q.act(ctx, l, "close", who, why)
+}
+
 func (q *Queue) act(ctx context.Context, l Letter, what, who, why string) error {
 	if who == "" {
 		return fmt.Errorf("queue: %s of dead letter %s: %w", what, l.ID, ErrNobody)
@@ -251,11 +261,11 @@ func (q *Queue) Letters(ctx context.Context, f func(Letter) error) error {
 // errFound ends a scan.
 var errFound = errors.New("found")
 
-// Discarded is a dead letter that a person has discarded, as the audit trail keeps
+// Discarded is a dead letter that a person has discarded or closed, as the audit trail keeps
 // it. It fails with ErrNoLetter when there is none.
 func (q *Queue) Discarded(ctx context.Context, id string) (l Letter, err error) {
 	err = q.scan(ctx, q.acts, func(m redis.XMessage) error {
-		if a := act(m); a.Letter != id || a.What != "discard" {
+		if a := act(m); a.Letter != id || a.What == "replay" {
 			return nil
 		}
 		l = letter(m)
