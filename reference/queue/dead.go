@@ -38,7 +38,7 @@ type Act struct {
 	ID     string
 	At     time.Duration  // offset
 	Who    string         // as given
-	What   string         // "replay", "discard", or "close" of a letter whose ticket was settled
+	What   string         // "replay", "discard", or "close" of a letter whose ticket was settled, or "repair"
 	Why    string         // as given
 	Letter string         // id of the dead letter
 	Ticket booking.Ticket // zero when the letter could not be decoded
@@ -217,6 +217,23 @@ func (q *Queue) act(ctx context.Context, l Letter, what, who, why string) error 
 		return fmt.Errorf("queue: id %s: %w", l.ID, ErrNoLetter)
 	case n < 0:
 		return fmt.Errorf("queue: %s of dead letter %s: %w", what, l.ID, ErrNotOpen)
+	}
+	return nil
+}
+
+// Note writes a line into the audit trail for what was done outside this package.
+func (q *Queue) Note(ctx context.Context, what, who, why string, t booking.Ticket) error {
+	if who == "" {
+		return fmt.Errorf("queue: %s: %w", what, ErrNobody)
+	}
+	ticket := ""
+	if !t.IsZero() {
+		ticket = t.String()
+	}
+	err := q.client.XAdd(ctx, &redis.XAddArgs{Stream: q.acts, Values: []any{"letter", "", "what", what, "who", who, "why", why,
+		"at", int64(q.opts.Clock.Now()), "ticket", ticket, "e", ""}}).Err()
+	if err != nil {
+		return fmt.Errorf("queue: writing the audit trail: %w", err)
 	}
 	return nil
 }
