@@ -4,8 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +13,6 @@ import (
 	"spillway/internal/booking"
 	"spillway/internal/draw"
 	"spillway/reference"
-	"spillway/reference/ledger"
 	"spillway/reference/queue"
 	"spillway/reference/stock"
 )
@@ -38,6 +35,7 @@ type plan struct {
 	clients int
 	rounds  int // submits of a client
 	storm   []fault
+	target  *fault // a kill that stays armed when the storm is over
 	bug     *bug
 	record  bool // keep the history of operations
 }
@@ -48,6 +46,7 @@ type fault struct {
 	kind  string
 	point string // crash point without its last word at which a call is met; "" = the next call
 	nth   int    // passing of it, from 1
+	stays bool   // armed in the calm too
 }
 
 // actions are the faults that meet one call.
@@ -121,6 +120,9 @@ func (w *world) play() []string {
 		w.clients.Go(func() { w.client(c, p.rounds, stop); finished <- struct{}{} })
 	}
 	storm := p.storm
+	if p.target != nil {
+		w.armed = append(w.armed, *p.target)
+	}
 	for n := range steps {
 		for len(storm) > 0 && storm[0].at <= n {
 			w.strike(storm[0])
@@ -132,7 +134,7 @@ func (w *world) play() []string {
 		}
 	}
 	w.mu.Lock()
-	w.armed = nil
+	w.armed = slices.DeleteFunc(w.armed, func(f fault) bool { return !f.stays })
 	w.mu.Unlock()
 	if !w.settle(func() bool { return len(finished) == p.clients }) {
 		return []string{"liveness: the clients never came to an end"}
@@ -485,6 +487,41 @@ func TestSameSeedSameSchedule(t *testing.T) {
 	}
 }
 
-var _ = filepath.Join
-var _ = os.Getpid
-var _ ledger.Keeper
+// Every crash point kills, with some of everything else around it.
+func TestEveryCrashPoint(t *testing.T) {
+	want := 20
+	if testing.Short() {
+		want = 1
+	}
+	schedules, kills := 0, 0
+	for _, point := range reference.CrashPoints() {
+		step, late := strings.CutSuffix(point, ".after")
+		step = strings.TrimSuffix(step, ".before")
+		died, before := 0, schedules
+		for seed := draw.Seed(1); died < want && seed <= 400; seed++ {
+			p := planOf(seed)
+			// The letters need a letter, a rebuild a loss, and a late offer somebody who
+			// stood still meanwhile.
+			p.storm = nil
+			for i, kind := range []string{"curse", "poison", "stall", "empty", "stall", "duplicate"} {
+				p.storm = append(p.storm, fault{at: 10 + 25*i + seedOf(seed, 11, uint32(i), 25), kind: kind})
+			}
+			p.target = &fault{kind: "kill", point: step, nth: 1 + seedOf(seed, 12, 0, 2), stays: true}
+			if late {
+				p.target.kind = "kill-late"
+			}
+			w, bad := run(t, p)
+			schedules++
+			died += w.crashes[point]
+			if len(bad) > 0 {
+				t.Fatalf("%s, seed %d: %s", point, seed, strings.Join(bad, "\n  "))
+			}
+		}
+		kills += died
+		t.Logf("%-24s %d kills in %d schedules", point, died, schedules-before)
+		if died < want {
+			t.Errorf("%s: %d kills in 400 schedules, want %d", point, died, want)
+		}
+	}
+	t.Logf("%d kills in %d schedules", kills, schedules)
+}
