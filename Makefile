@@ -9,7 +9,9 @@ TOOL     = $(GO) tool -modfile=internal/tools/go.mod
 SEED    ?= 1
 ARGS    ?=
 
-.PHONY: help build spike test sweep layers sim plan validate scales smoke bench fuzz check second-machine clean
+SCHEDULES ?= 100000
+
+.PHONY: help build spike test chaos-long sweep layers sim plan validate scales smoke bench fuzz check second-machine clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -45,6 +47,9 @@ smoke: build ## a ten-second rush, for CI
 
 test: ## the whole test suite
 	$(GO) test -count=1 -timeout 15m ./...
+
+chaos-long: ## SCHEDULES (100,000) seeded schedules of crashes and faults, several hours; a failing seed prints its replay
+	nice $(GO) test ./reference/crashtest -count=1 -timeout 0 -run TestSchedule -schedules $(SCHEDULES) -from $(SEED) -v
 
 bench: ## every benchmark, with its ratios
 	$(GO) test -run '^$$' -bench . -benchmem ./...

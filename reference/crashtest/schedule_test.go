@@ -21,6 +21,7 @@ import (
 var (
 	schedules = flag.Int("schedules", 1000, "how many schedules TestSchedule runs")
 	seedFlag  = flag.Uint64("seed", 0, "run this schedule alone and print its trace; 0 = as many as -schedules says")
+	pointFlag = flag.String("point", "", "TestEveryCrashPoint: only points that begin so")
 	fromFlag  = flag.Uint64("from", 1, "the first seed")
 )
 
@@ -545,6 +546,9 @@ func TestEveryCrashPoint(t *testing.T) {
 	}
 	schedules, kills := 0, 0
 	for _, point := range reference.CrashPoints() {
+		if *pointFlag != "" && !strings.HasPrefix(point, *pointFlag) {
+			continue
+		}
 		step, late := strings.CutSuffix(point, ".after")
 		step = strings.TrimSuffix(step, ".before")
 		died, before := 0, schedules
@@ -555,6 +559,9 @@ func TestEveryCrashPoint(t *testing.T) {
 			p.storm = nil
 			for i, kind := range []string{"curse", "poison", "stall", "empty", "stall", "duplicate"} {
 				p.storm = append(p.storm, fault{at: 10 + 25*i + seedOf(seed, 11, uint32(i), 25), kind: kind})
+			}
+			if step == "ledger.rollback" { // a database that fails at the worst moment, twice
+				p.storm = slices.Insert(p.storm, 0, fault{kind: "fail", point: "ledger.commit", nth: 2}, fault{kind: "fail", point: "ledger.commit", nth: 2})
 			}
 			p.target = &fault{kind: "kill", point: step, nth: 1 + seedOf(seed, 12, 0, 2), stays: true}
 			if late {
