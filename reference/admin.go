@@ -116,7 +116,7 @@ func (s *Stack) adminFaults(w http.ResponseWriter, r *http.Request) {
 
 func (s *Stack) adminCheck(w http.ResponseWriter, r *http.Request) {
 	var in wire.Fault
-	if !adminBody(w, r, &in) {
+	if !s.adminBody(w, r, &in) {
 		return
 	}
 	if _, err := s.faults.check(in); err != nil {
