@@ -28,6 +28,7 @@ func (s *Stack) adminHandler() http.Handler {
 	mux.HandleFunc("POST "+wire.PathAdminStart, s.guard(s.adminStart))
 	mux.HandleFunc("POST "+wire.PathAdminConfig, s.guard(s.adminConfig))
 	mux.HandleFunc("POST "+wire.PathAdminFaults, s.guard(s.adminFaults))
+	mux.HandleFunc("POST "+wire.PathAdminCheck, s.guard(s.adminCheck))
 	mux.HandleFunc("GET "+wire.PathAdminSamples, s.guard(s.adminSamples))
 	mux.HandleFunc("POST "+wire.PathAdminDrain, s.guard(s.adminDrain))
 	mux.HandleFunc("/admin/", s.guard(func(w http.ResponseWriter, _ *http.Request) {
@@ -108,6 +109,18 @@ func (s *Stack) adminFaults(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := s.faults.begin(in); err != nil {
 		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Stack) adminCheck(w http.ResponseWriter, r *http.Request) {
+	var in wire.Fault
+	if !s.adminBody(w, r, &in) {
+		return
+	}
+	if _, err := s.faults.check(in); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"spillway/internal/booking"
+	"spillway/internal/fault"
 	"spillway/internal/policy"
 	"spillway/internal/wire"
 )
@@ -336,7 +337,7 @@ func TestRefusals(t *testing.T) {
 		c.Queue.Depth, c.Ledger.Rate, c.Ledger.Every = 2, 0.01, time.Minute
 		c.Gateway.RetryAfter = 3 * time.Second
 		s := serve(t, c)
-		s.fault(t, wire.Fault{Kind: faultWriterStop, For: time.Hour})
+		s.fault(t, wire.Fault{Kind: fault.WriterStop, For: time.Hour})
 		n := 0
 		for user := range 4 {
 			r := s.submitAs(t, user, "k"+strconv.Itoa(user), 0)
