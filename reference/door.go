@@ -221,8 +221,8 @@ func (c *conn) Write(p []byte) (n int, err error) {
 // CloseWrite lets net/http end an answer before it hangs up, so that the client
 // can read it.
 func (c *conn) CloseWrite() error {
-	if t, ok := c.Conn.(*net.TCPConn); ok {
-		return t.CloseWrite()
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
 	}
 	return nil
 }
