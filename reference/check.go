@@ -94,6 +94,10 @@ func (c Config) check() error {
 		return fmt.Errorf("stock.items: %d items: want 1 to %d", len(c.Stock.Items), stock.ItemsMax)
 	case c.Stock.BatchMax > stock.BatchLimit:
 		return fmt.Errorf("stock.batch_max: %d: want at most %d", c.Stock.BatchMax, stock.BatchLimit)
+	case c.Secret != "" && len(c.Secret) < secretMin:
+		return fmt.Errorf("secret: %d characters: want at least %d, as openssl rand -hex 32 makes them", len(c.Secret), secretMin)
+	case c.Phones && c.Secret == "":
+		return fmt.Errorf("secret: phones are kept under a key: set it, at least %d characters", secretMin)
 	case c.Mode == booking.ModeTimedWriter && c.Ledger.FlushEvery == 0:
 		return fmt.Errorf("ledger.flush_every: mode timed-writer needs it, more than 0")
 	case c.Mode == booking.ModeLottery && c.Off["queue"]:

@@ -15,7 +15,9 @@ type Config struct {
 	Mode    booking.Mode    `json:"mode"`
 	OpenAt  time.Duration   `json:"open_at"`  // offset of the opening
 	CloseAt time.Duration   `json:"close_at"` // offset of the end of booking; 0 = never by time
-	Seed    uint64          `json:"seed"`     // keys service times and tickets of a test run
+	Seed    uint64          `json:"seed"`     // keys service times, and without a secret the tickets of a test run
+	Secret  string          `json:"secret"`   // keys tickets and phone numbers, 32 characters or more; all processes of an event share it, and keep it
+	Phones  bool            `json:"phones"`   // a person is told by the phone number of the submit, which is then required
 	Classes []booking.Class `json:"classes"`
 	Bots    uint64          `json:"bots_from"` // users from this id on are bots, for labels only
 

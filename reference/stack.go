@@ -178,7 +178,7 @@ func (s *Stack) server(d *door, h http.HandlerFunc) *http.Server {
 // openMode opens the stores' side: stock, queue and ledger as the mode wants them.
 func (s *Stack) openMode(ctx context.Context) error {
 	c := s.config
-	tickets, err := stock.NewTickets(secret(c.Seed))
+	tickets, err := stock.NewTickets(c.key())
 	if err != nil {
 		return environment{err}
 	}
@@ -343,14 +343,18 @@ func (s *Stack) start(unixNano int64) {
 	s.watch.clear()
 }
 
-// secret keys the tickets of a test run by its seed; seed 0 leaves them to chance.
-func secret(seed uint64) []byte {
-	if seed == 0 {
+// key keys the tickets: by the secret, or in a test run by the seed; seed 0
+// leaves them to chance.
+func (c Config) key() []byte {
+	if c.Secret != "" {
+		return []byte(c.Secret)
+	}
+	if c.Seed == 0 {
 		return nil
 	}
 	var b []byte
 	for i := range uint32(4) {
-		b = binary.BigEndian.AppendUint64(b, draw.Seed(seed).U64(booking.DrawTicket, 0, i))
+		b = binary.BigEndian.AppendUint64(b, draw.Seed(c.Seed).U64(booking.DrawTicket, 0, i))
 	}
 	return b
 }

@@ -19,6 +19,8 @@ type serveCmd struct {
 	Listen      string        `default:"127.0.0.1:8080" help:"Address of the visitor's part."`
 	AdminListen string        `default:"127.0.0.1:8081" help:"Address of the admin part and /metrics."`
 	AdminToken  string        `env:"SPILLWAY_ADMIN_TOKEN" help:"Token of the admin part; made and printed when empty."`
+	Secret      string        `env:"SPILLWAY_SECRET" help:"Keys tickets and phone numbers; 32 characters or more. Better given by the environment than on the command line."`
+	Phones      bool          `help:"A person is told by the phone number of the submit; wants a secret."`
 	Redis       string        `env:"SPILLWAY_REDIS" placeholder:"URL" help:"Redis instead of the embedded one: redis://HOST:PORT; a cluster with ?addr=HOST:PORT&addr=… behind it."`
 	DB          string        `name:"db" env:"SPILLWAY_DB" placeholder:"URL" help:"Database: sqlite:PATH keeps the file; postgres://USER:PASSWORD@HOST:PORT/NAME."`
 	OpenIn      time.Duration `default:"10s" help:"Booking opens so long after the start."`
@@ -75,6 +77,7 @@ func (c *serveCmd) configuration(a *app) (reference.Config, error) {
 		}
 		cfg := backendConfig(sc)
 		cfg.Listen, cfg.AdminListen, cfg.AdminToken = c.Listen, c.AdminListen, c.AdminToken
+		cfg.Secret, cfg.Phones = c.Secret, c.Phones
 		cfg.Redis, cfg.Database = c.Redis, c.DB
 		cfg.OpenAt = c.OpenIn
 		cfg.Native = cfg.Native || c.Native
