@@ -18,6 +18,7 @@ const (
 	defaultListen = "127.0.0.1:0"
 	defaultEvent  = "spillway"
 	instancesMax  = 1024
+	defaultGrace  = time.Second // ten looks of a gateway
 )
 
 // defaults fills in the values whose zero means "as usual".
@@ -30,6 +31,9 @@ func (c Config) defaults() Config {
 	}
 	if c.Event == "" {
 		c.Event = defaultEvent
+	}
+	if c.Stock.Grace == 0 && c.Redis != "" {
+		c.Stock.Grace = defaultGrace
 	}
 	if c.Gateway.Instances == 0 {
 		c.Gateway.Instances = 1
@@ -73,12 +77,17 @@ func (c Config) check() error {
 	}{
 		{"edge.config_life", c.Edge.ConfigLife}, {"edge.catalogue_life", c.Edge.CatalogueLife}, {"edge.client_life", c.Edge.ClientLife},
 		{"gateway.unit_time", c.Gateway.UnitTime}, {"gateway.drop_after", c.Gateway.DropAfter}, {"gateway.retry_after", c.Gateway.RetryAfter},
-		{"stock.closed_life", c.Stock.ClosedLife}, {"stock.linger", c.Stock.Linger}, {"ledger.every", c.Ledger.Every},
+		{"stock.closed_life", c.Stock.ClosedLife}, {"stock.linger", c.Stock.Linger}, {"stock.grace", c.Stock.Grace}, {"ledger.every", c.Ledger.Every},
 		{"ledger.flush_every", c.Ledger.FlushEvery}, {"gateway.ladder.hold", c.Gateway.Ladder.Hold}, {"close_at", c.CloseAt},
 	}
 	for _, t := range times {
 		if t.d < 0 {
 			return fmt.Errorf("%s: %v: want a duration of 0 or more", t.key, t.d)
+		}
+	}
+	if c.Crash != "" {
+		if _, _, err := parseCrash(c.Crash); err != nil {
+			return err
 		}
 	}
 	switch {

@@ -29,7 +29,10 @@ type Config struct {
 	Database    string `json:"database"`     // "" = SQLite file in Dir; "sqlite:PATH" or "postgres://…"
 	Dir         string `json:"dir"`          // folder of the embedded database; "" = a temporary one
 	Event       string `json:"event"`        // hash tag of all keys, "{event}:…"
-	Native      bool   `json:"native"`       // no modelled slots and service times: the code's own capacity
+	// Crash, for tests, is the crash point at which the process kills itself:
+	// "POINT", or "POINT:N" for its N-th passing; "" = none. See CrashPoints.
+	Crash  string `json:"crash"`
+	Native bool   `json:"native"` // no modelled slots and service times: the code's own capacity
 
 	Off       map[string]bool `json:"off"` // layers switched off, see Layers
 	Edge      EdgeConfig      `json:"edge"`
@@ -96,6 +99,10 @@ type StockConfig struct {
 	ClosedLife time.Duration `json:"closed_life"` // life of the local closed flag
 	BatchMax   int           `json:"batch_max"`   // submits a script call takes at the most
 	Linger     time.Duration `json:"linger"`      // longest wait for a batch to fill
+	// Grace is how long a rebuild waits for the other gateways to offer what they
+	// have accepted; 0 = 1 s with a Redis by URL, and not at all with the embedded
+	// one, which has no other gateways.
+	Grace time.Duration `json:"grace"`
 }
 
 // QueueConfig sets the queue.

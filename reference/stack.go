@@ -42,6 +42,7 @@ type Stack struct {
 	queue      *queue.Queue     // nil when direct
 	writer     *ledger.Writer   // nil when direct
 	lossless   *ledger.Lossless // nil when streamed
+	guarding   *guardLoop       // nil when direct
 	desk       *lottery.Desk    // lottery only
 	mode       mode
 	edge       *edge.Edge // nil when off
@@ -149,6 +150,9 @@ func (s *Stack) open(ctx context.Context) error {
 	if s.writer != nil {
 		s.writer.Start()
 	}
+	if s.guarding != nil {
+		s.guarding.start()
+	}
 	s.watch.start()
 	s.doors = [2]*door{{Listener: visitors, max: most, counts: &s.abuses}, {Listener: admin, max: adminConnections, counts: &s.abuses}}
 	s.visitor = s.server(s.doors[0], s.visitors)
@@ -215,14 +219,20 @@ func (s *Stack) openMode(ctx context.Context) error {
 	if s.store, err = stock.New(s.stores.client, so); err != nil {
 		return err
 	}
-	if err := s.fill(ctx); err != nil {
-		return err
-	}
 	cache, err := ledger.NewCache(s.stores.client, c.Event, s.db)
 	if err != nil {
 		return err
 	}
-	wo := ledger.WriterOptions{Source: s.queue, Keeper: s.db, Cache: cache, Refund: s.store.Refund, Rate: c.Ledger.Rate,
+	g, err := NewGuard(GuardOptions{DB: s.db, Store: s.store, Queue: s.queue, Cache: cache, Items: c.Stock.Items, Lottery: lots,
+		Grace: c.Stock.Grace, Clock: s.clock})
+	if err != nil {
+		return err
+	}
+	s.guarding = newGuardLoop(s, g)
+	if err := s.fill(ctx); err != nil {
+		return err
+	}
+	wo := ledger.WriterOptions{Source: s.queue, Keeper: s.db, Cache: cache, Refund: s.store.Refund, Epoch: s.db.Epoch, Rate: c.Ledger.Rate,
 		Every: c.Ledger.Every, Clock: s.clock, OnRow: s.watch.onRow, OnBatch: s.watch.onBatch, OnError: s.failed}
 	if lots {
 		wo.Keeper = s.db.Entries()
@@ -242,25 +252,25 @@ func (s *Stack) openMode(ctx context.Context) error {
 	return nil
 }
 
-// fill sets up the sale. A store that lost its memory while the ledger kept rows
-// gets what the ledger says is left, before anything is sold.
+// fill sets up the sale, or what the ledger and the gateways say is left of it when
+// the store lost its memory, before anything is sold.
 func (s *Stack) fill(ctx context.Context) error {
 	items := s.config.Stock.Items
+	if sum(items) == 0 && s.config.Mode != booking.ModeLottery {
+		return errors.New("stock: no item has any reservation; there is nothing to sell")
+	}
 	free, err := unsold(ctx, s.db, items)
 	if err != nil {
 		return err
 	}
-	if sum(free) < sum(items) {
-		if _, err := s.store.Free(ctx); err == nil {
-			return nil // the sale runs on
-		} else if !errors.Is(err, stock.ErrNotOpen) {
-			return environment{err}
-		}
-		if sum(free) == 0 {
-			return errors.New("stock: the ledger holds a finished sale; choose another folder or database")
-		}
+	if s.stores.embedded != nil && sum(free) == 0 && s.config.Mode != booking.ModeLottery {
+		return errors.New("stock: the ledger holds a finished sale; choose another folder or database")
 	}
-	return s.store.Fill(ctx, free)
+	err = s.guarding.guard.Open(ctx)
+	if err != nil && !errors.Is(err, stock.ErrRunning) {
+		err = environment{err}
+	}
+	return err
 }
 
 // openFront opens the gateways' side.
@@ -399,6 +409,9 @@ func (s *Stack) close(ctx context.Context) error {
 	if s.store != nil {
 		_ = s.store.Close() // never fails
 	}
+	if s.guarding != nil {
+		s.guarding.stop()
+	}
 	if s.writer != nil {
 		if err := s.writer.Drain(ctx); err != nil && failed == nil {
 			failed = environment{fmt.Errorf("stopping: the queue was not emptied: %w; what is left stays in Redis", err)}
@@ -415,6 +428,9 @@ func (s *Stack) close(ctx context.Context) error {
 
 // shut closes what has no more users.
 func (s *Stack) shut() {
+	if s.guarding != nil {
+		s.guarding.stop()
+	}
 	if s.watch != nil {
 		s.watch.stop()
 	}

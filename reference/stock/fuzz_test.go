@@ -30,9 +30,10 @@ func FuzzAnswer(f *testing.F) {
 	}
 	own := booking.Ticket{1}
 	f.Fuzz(func(t *testing.T, code string) {
-		r := answer(code, own)
-		if r.Outcome == 0 || r.Ticket.IsZero() && r.Outcome == booking.Queued && !r.Replay || !r.Ticket.IsZero() && r.Outcome != booking.Queued {
-			t.Fatalf("%q is %+v", code, r)
+		r, item := answer(code, own, 3)
+		if r.Outcome == 0 || r.Ticket.IsZero() && r.Outcome == booking.Queued && !r.Replay || !r.Ticket.IsZero() && r.Outcome != booking.Queued ||
+			item != -1 && r.Outcome != booking.Queued {
+			t.Fatalf("%q is %+v of item %d", code, r, item)
 		}
 	})
 }
