@@ -28,6 +28,46 @@
 // ladder, in-flight limit, room, a coin that does not check, a malformed request.
 // A submit that passes the door pays in full, whatever stock then answers.
 //
+// # Hostile clients
+//
+// Each is refused or harmless, and counted in spillway_front_refused_total by
+// kind (door.go lists them). A client costs at the most
+//
+//	to connect and say nothing     5 s of a connection (silent)
+//	to send a header               5 s, 8 KiB (slow-header, large-header)
+//	to send a body                 5 s, 4 KiB, wherever it is sent (slow-body, large-body)
+//	to wait between two requests   2 min of a connection
+//	to take an answer              10 s for each 64 KiB (slow-reader)
+//
+// and there are at most Config.Connections of them (16,384, or what the files of
+// the process allow less 512). Beyond that the connection which has been longest
+// without a whole request makes room; when each has one in hand the newcomer is
+// turned away (connections). An idle connection takes 10 kB (BenchmarkIdleConnection),
+// the default bound so 160 MB. The admin part holds 256. What no server can tell by itself is left to the edge before it: a
+// share for each address, and TLS.
+//
+// Bodies come with a Content-Length and with POST only; anything else is refused
+// and the connection ends, so that no two readers see different requests in it
+// (framing). A peer that vanishes without a word is one of the above.
+//
+// Another's idempotency key is refused and takes nothing (key); where keys make
+// the ticket alone, as in lossless mode, it is another ticket. A ticket is 128 bits
+// of HMAC-SHA-256 under Config.Secret; a guess costs the units of a poll and is
+// told unknown (ticket). The coin is checked against user and epoch (coin). The
+// admin token is compared in constant time (token).
+//
+// # Phone numbers
+//
+// With Config.Phones a person is told by the number of the submit, which is
+// required: one live reservation a number and cycle, whatever the user. Of a number
+// 64 bits of HMAC-SHA-256 under the secret are kept, as the person of the ledger,
+// and nothing else; who has no secret cannot try all numbers. It is in no log,
+// metric, answer or store. Idempotency keys are then an account's own, so whoever
+// knows number and key of another still gets no ticket. That a number is the
+// caller's own is for the account system before us to prove; here a stranger who
+// claims it learns by duplicate that it holds a reservation. Who changes the secret
+// forgets who has booked.
+//
 // # Decisions
 //
 //   - The status call before the form and the check after the gate are one path
@@ -42,4 +82,9 @@
 //   - The retry budget's cap is ten seconds of first attempts at capacity, at
 //     least ten tokens (Finagle's budget forgets after ten seconds).
 //   - Whoever holds a ticket may read its result; a ticket is 128 bits of HMAC.
+//   - A backend goes by users or by phone numbers, never by either as the client
+//     likes: one person would be two.
+//   - The number is in the body: URLs and headers end up in the logs of proxies.
+//   - At the bound of connections the idle make room, over accepting no more: the
+//     honest would stand in line behind those who hang.
 package reference

@@ -261,6 +261,36 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
+// What a kept connection that asks nothing holds, the client's few bytes included.
+func BenchmarkIdleConnection(b *testing.B) {
+	c := sale()
+	c.Native = true
+	s := serve(b, c)
+	held := func() float64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapInuse + m.StackInuse)
+	}
+	const n = 1000
+	for b.Loop() {
+		before := held()
+		conns := make([]net.Conn, n)
+		for i := range conns {
+			conns[i] = dial(b, s.ready.URL)
+			_, _ = io.WriteString(conns[i], "GET "+wire.PathHealth+" HTTP/1.1\r\nHost: x\r\n\r\n")
+			if _, err := conns[i].Read(make([]byte, 256)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric((held()-before)/n, "B/connection")
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		until(b, "an empty house", func() bool { return s.doors[0].connections() == 0 })
+	}
+}
+
 // When every connection has a request in hand the newcomer is turned away.
 func TestFullHouseTurnsAway(t *testing.T) {
 	c := tight()
