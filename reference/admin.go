@@ -29,11 +29,15 @@ func (s *Stack) adminHandler() http.Handler {
 	mux.HandleFunc("POST "+wire.PathAdminStart, s.guard(s.adminStart))
 	mux.HandleFunc("POST "+wire.PathAdminConfig, s.guard(s.adminConfig))
 	mux.HandleFunc("POST "+wire.PathAdminFaults, s.guard(s.adminFaults))
+	mux.HandleFunc("POST "+wire.PathAdminCheck, s.guard(s.adminCheck))
 	mux.HandleFunc("GET "+wire.PathAdminSamples, s.guard(s.adminSamples))
 	mux.HandleFunc("POST "+wire.PathAdminDrain, s.guard(s.adminDrain))
 	mux.HandleFunc("/admin/", s.guard(func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, "no such admin call")
+		s.refuse(w, abusePath, http.StatusNotFound, "no such admin call")
 	}))
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		s.refuse(w, abusePath, http.StatusNotFound, "no such path")
+	})
 	mux.Handle("GET "+wire.PathMetrics, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: silence}))
 	mux.HandleFunc("GET "+wire.PathHealth, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET "+wire.PathReady, s.readyz)
@@ -43,32 +47,34 @@ func (s *Stack) adminHandler() http.Handler {
 // guard lets a call pass that carries the token. The digests are compared in
 // constant time, so neither content nor length of the token shows.
 func (s *Stack) guard(next http.HandlerFunc) http.HandlerFunc {
-	return guard(s.config.AdminToken, next)
+	return guard(s.config.AdminToken, next, func() { s.abuses.add(abuseToken) })
 }
 
-func guard(token string, next http.HandlerFunc) http.HandlerFunc {
+// guard tells wrong of each call that it refuses.
+func guard(token string, next http.HandlerFunc, wrong func()) http.HandlerFunc {
 	want := sha256.Sum256([]byte(token))
 	return func(w http.ResponseWriter, r *http.Request) {
 		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		got := sha256.Sum256([]byte(token))
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || !bearer {
 			w.Header().Set("WWW-Authenticate", "Bearer")
+			wrong()
 			refuse(w, http.StatusUnauthorized, "the admin token is missing or wrong")
 			return
 		}
-		_ = http.NewResponseController(w).SetReadDeadline(instant(bodyTimeout)) // a recorder in a test has none
 		next(w, r)
 	}
 }
 
 // adminBody decodes the body of an admin call, or answers what is wrong with it.
-func adminBody(w http.ResponseWriter, r *http.Request, into any) bool {
-	body, err := readBody(r.Body)
-	if err == nil {
-		err = strict(body, into)
-	}
+func (s *Stack) adminBody(w http.ResponseWriter, r *http.Request, into any) bool {
+	body, err := s.body(r)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
+		return false
+	}
+	if err := strict(body, into); err != nil {
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
 		return false
 	}
 	return true
@@ -76,12 +82,12 @@ func adminBody(w http.ResponseWriter, r *http.Request, into any) bool {
 
 func (s *Stack) adminStart(w http.ResponseWriter, r *http.Request) {
 	var in wire.Start
-	if !adminBody(w, r, &in) {
+	if !s.adminBody(w, r, &in) {
 		return
 	}
 	// A day off is a mistake in the unit, not a run.
 	if away := instant(0).UnixNano() - in.UnixNano; away > int64(24*time.Hour) || away < -int64(24*time.Hour) {
-		refuse(w, http.StatusBadRequest, "unix_nano: want a moment within 24h, in nanoseconds")
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, "unix_nano: want a moment within 24h, in nanoseconds")
 		return
 	}
 	s.start(in.UnixNano)
@@ -100,11 +106,11 @@ func (s *Stack) note(err error) {
 
 func (s *Stack) adminConfig(w http.ResponseWriter, r *http.Request) {
 	var in wire.Change
-	if !adminBody(w, r, &in) {
+	if !s.adminBody(w, r, &in) {
 		return
 	}
 	if err := s.apply(in); err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
 		return
 	}
 	if s.board != nil {
@@ -126,10 +132,22 @@ func (s *Stack) apply(in wire.Change) error {
 
 func (s *Stack) adminFaults(w http.ResponseWriter, r *http.Request) {
 	var in wire.Fault
-	if !adminBody(w, r, &in) {
+	if !s.adminBody(w, r, &in) {
 		return
 	}
 	if err := s.faults.begin(in); err != nil {
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (s *Stack) adminCheck(w http.ResponseWriter, r *http.Request) {
+	var in wire.Fault
+	if !s.adminBody(w, r, &in) {
+		return
+	}
+	if _, err := s.faults.check(in); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
@@ -139,7 +157,7 @@ func (s *Stack) adminFaults(w http.ResponseWriter, r *http.Request) {
 func (s *Stack) adminSamples(w http.ResponseWriter, r *http.Request) {
 	after, err := since(r)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
 		return
 	}
 	answerJSON(w, s.watch.since(after))
@@ -174,7 +192,7 @@ func drainWithin(r *http.Request) (time.Duration, error) {
 func (s *Stack) adminDrain(w http.ResponseWriter, r *http.Request) {
 	within, err := drainWithin(r)
 	if err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
 		return
 	}
 	out, err := s.drained(r.Context(), s.clock.Now()+within)

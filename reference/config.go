@@ -31,6 +31,7 @@ type Config struct {
 	Listen      string `json:"listen"`       // address of the visitor's part, "127.0.0.1:0"
 	AdminListen string `json:"admin_listen"` // address of the admin part and metrics, loopback by default
 	AdminToken  string `json:"admin_token"`  // "" = made at the start and printed in the ready line
+	Connections int    `json:"connections"`  // of visitors at once, see package doc; 0 = 16,384, or what the files of the process allow
 	Redis       string `json:"redis"`        // "" = embedded miniredis
 	Database    string `json:"database"`     // "" = SQLite file in Dir; "sqlite:PATH" or "postgres://…"
 	Dir         string `json:"dir"`          // folder of the embedded database; "" = a temporary one

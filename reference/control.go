@@ -87,7 +87,8 @@ func OpenControl(ctx context.Context, c Config) (*Control, error) {
 		return nil, err
 	}
 	x.ready = Ready{AdminURL: "http://" + l.Addr().String(), AdminToken: c.AdminToken, Event: c.Event, PID: os.Getpid()}
-	x.admin = server(x.handler())
+	x.admin = &http.Server{Handler: x.handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout + bodyTimeout,
+		IdleTimeout: idleTimeout, WriteTimeout: writeTimeout + memberTimeout, MaxHeaderBytes: headerBytesMax, ErrorLog: silence}
 	x.serving.Go(func() { _ = x.admin.Serve(l) }) // it ends when Close shuts it down
 	return x, nil
 }
@@ -126,9 +127,9 @@ func (x *Control) handler() http.Handler {
 	for _, path := range []string{wire.PathAdminStart, wire.PathAdminConfig} {
 		mux.HandleFunc("POST "+path, x.guard(func(w http.ResponseWriter, r *http.Request) { x.forward(w, r, path, true) }))
 	}
-	mux.HandleFunc("POST "+wire.PathAdminFaults, x.guard(func(w http.ResponseWriter, r *http.Request) {
-		x.forward(w, r, wire.PathAdminFaults, false) // a fault has its moment
-	}))
+	for _, path := range []string{wire.PathAdminFaults, wire.PathAdminCheck} { // a fault has its moment
+		mux.HandleFunc("POST "+path, x.guard(func(w http.ResponseWriter, r *http.Request) { x.forward(w, r, path, false) }))
+	}
 	mux.HandleFunc("GET "+wire.PathAdminSamples, x.guard(x.samples))
 	mux.HandleFunc("POST "+wire.PathAdminDrain, x.guard(x.drain))
 	mux.HandleFunc("/admin/", x.guard(func(w http.ResponseWriter, _ *http.Request) {
@@ -140,7 +141,7 @@ func (x *Control) handler() http.Handler {
 }
 
 func (x *Control) guard(next http.HandlerFunc) http.HandlerFunc {
-	return guard(x.config.AdminToken, next)
+	return guard(x.config.AdminToken, next, func() {})
 }
 
 // answer is what a member said; err is set when it said nothing.

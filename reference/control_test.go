@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"spillway/internal/booking"
+	"spillway/internal/fault"
 	"spillway/internal/wire"
 )
 
@@ -85,7 +86,7 @@ func TestControlSpeaksForAll(t *testing.T) {
 		t.Errorf("a bad change: %d", r.code)
 	}
 	// Only the writer has what this fault breaks.
-	if r := x.call(t, "POST", wire.PathAdminFaults, wire.Fault{Kind: faultWriterStop, For: time.Hour}); r.code != 204 {
+	if r := x.call(t, "POST", wire.PathAdminFaults, wire.Fault{Kind: fault.WriterStop, For: time.Hour}); r.code != 204 {
 		t.Errorf("writer-stop: %d %s", r.code, r.body)
 	}
 	if r := x.call(t, "POST", wire.PathAdminFaults, wire.Fault{Kind: "earthquake", For: time.Hour}); r.code != 400 {
@@ -97,7 +98,7 @@ func TestControlSpeaksForAll(t *testing.T) {
 	if w.writer.Stats().Rows != 0 {
 		t.Error("the stopped writer wrote")
 	}
-	if r := x.call(t, "POST", wire.PathAdminFaults, wire.Fault{Kind: faultWriterStop, For: time.Millisecond}); r.code != 204 {
+	if r := x.call(t, "POST", wire.PathAdminFaults, wire.Fault{Kind: fault.WriterStop, For: time.Millisecond}); r.code != 204 {
 		t.Errorf("the end of writer-stop: %d %s", r.code, r.body)
 	}
 	var d wire.Drained

@@ -6,21 +6,12 @@ import (
 	"sync"
 	"time"
 
+	"spillway/internal/fault"
 	"spillway/internal/wire"
 )
 
-// Words of the faults.
-const (
-	faultWriterStop   = "writer-stop"
-	faultSlowStore    = "slow-store"
-	faultInstanceLoss = "instance-loss"
-)
-
-// Limits of a fault.
-const (
-	faultLongest = 24 * time.Hour
-	slowestStore = 10.0 // seconds a call
-)
+// faultLongest bounds the length of a fault.
+const faultLongest = 24 * time.Hour
 
 // faults are the faults under way, one of a kind at a time: a later one of the
 // same kind takes the place of the earlier.
@@ -36,31 +27,45 @@ func newFaults(s *Stack) *faults {
 	return &faults{s: s, stop: map[string]func() bool{}, gen: map[string]int{}}
 }
 
-// begin starts a fault that ends by itself. It fails, and does nothing, on a kind
-// or value that makes no sense here.
-func (f *faults) begin(in wire.Fault) error {
+// check says what of a fault makes no sense here, and returns the amount in force.
+func (f *faults) check(in wire.Fault) (amount float64, err error) {
+	row, err := fault.Find(in.Kind, in.Target)
+	if err != nil {
+		return 0, err
+	}
 	if in.For <= 0 || in.For > faultLongest {
-		return fmt.Errorf("fault %.40s: for_ns %d: want up to 24h and more than 0", in.Kind, in.For)
+		return 0, fmt.Errorf("fault %.40s: for_ns %d: want up to 24h and more than 0", in.Kind, in.For)
+	}
+	if amount, err = row.Amount(in.Amount); err != nil {
+		return 0, err
 	}
 	s := f.s
 	switch in.Kind {
-	case faultWriterStop:
+	case fault.WriterStop:
 		if s.writer == nil {
-			return errors.New("fault writer-stop: this backend books at once and has no writer")
+			return 0, errors.New("fault writer-stop: this backend books at once and has no writer")
 		}
-		in.Amount = 1 // it has no strength
-	case faultSlowStore:
-		if !(in.Amount > 0 && in.Amount <= slowestStore) {
-			return fmt.Errorf("fault slow-store: amount %v: want seconds a call, more than 0 and up to %v", in.Amount, slowestStore)
-		}
-	case faultInstanceLoss:
-		n := len(s.instances)
-		if in.Amount != float64(int(in.Amount)) || in.Amount < 1 || int(in.Amount) >= n {
-			return fmt.Errorf("fault instance-loss: amount %v: want a whole number from 1 to %d, one must stay", in.Amount, n-1)
+		amount = 1
+	case fault.SlowStore:
+	case fault.InstanceLoss:
+		if n := len(s.instances); int(amount) >= n {
+			return 0, fmt.Errorf("fault instance-loss: amount %v: want a whole number from 1 to %d, one must stay", amount, n-1)
 		}
 	default:
-		return fmt.Errorf("fault %.40q: one of writer-stop, slow-store, instance-loss", in.Kind)
+		return 0, fmt.Errorf("fault %s: this backend cannot do it", fault.Name(in.Kind, in.Target))
 	}
+	return amount, nil
+}
+
+// begin starts a fault that ends by itself. It fails, and does nothing, on a kind
+// or value that makes no sense here.
+func (f *faults) begin(in wire.Fault) error {
+	amount, err := f.check(in)
+	if err != nil {
+		return err
+	}
+	in.Amount = amount
+	s := f.s
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.over {
@@ -87,13 +92,13 @@ func (f *faults) begin(in wire.Fault) error {
 func (f *faults) set(kind string, amount float64) {
 	s := f.s
 	switch kind {
-	case faultWriterStop:
+	case fault.WriterStop:
 		if amount != 0 {
 			s.writer.Stop()
 		} else {
 			s.writer.Resume()
 		}
-	case faultSlowStore:
+	case fault.SlowStore:
 		d := time.Duration(amount * 1e9)
 		s.stores.slow.extra.Store(int64(d))
 		if s.writer != nil {
@@ -102,7 +107,7 @@ func (f *faults) set(kind string, amount float64) {
 		if s.lossless != nil {
 			s.lossless.SlowBy(d)
 		}
-	case faultInstanceLoss:
+	case fault.InstanceLoss:
 		up := len(s.instances) - int(amount)
 		for i, in := range s.instances {
 			in.SetUp(i < up)
@@ -116,7 +121,7 @@ func (f *faults) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.over = true
-	for _, kind := range []string{faultWriterStop, faultSlowStore, faultInstanceLoss} {
+	for _, kind := range []string{fault.WriterStop, fault.SlowStore, fault.InstanceLoss} {
 		if stop := f.stop[kind]; stop != nil {
 			stop()
 			f.set(kind, 0)

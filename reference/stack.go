@@ -58,6 +58,9 @@ type Stack struct {
 	errors    atomic.Uint64 // failures of a store that a request met
 	lastError atomic.Pointer[string]
 
+	abuses abuseCounts // clients refused, by kind
+	doors  [2]*door    // of the visitors' part (none in a writer) and the admin part
+
 	registry *prometheus.Registry
 	latency  [booking.StepPoll + 1]prometheus.Observer
 	watch    *watch
@@ -103,6 +106,13 @@ func Open(ctx context.Context, c Config, clocks ...clock.Clock) (*Stack, error) 
 // open opens everything in order; shut closes whatever part of it was reached.
 func (s *Stack) open(ctx context.Context) error {
 	c := s.config
+	most := c.Connections
+	if room := files() - filesKept; most == 0 {
+		most = min(connectionsMax, max(room, 1))
+	} else if most > room {
+		return environment{fmt.Errorf("connections: %d wanted, but this process may have only %d files open; raise the limit (ulimit -n) to %d",
+			most, files(), most+filesKept)}
+	}
 	admin, err := listen(ctx, c.AdminListen)
 	if err != nil {
 		return err
@@ -159,11 +169,13 @@ func (s *Stack) open(ctx context.Context) error {
 	s.accepting.Store(true)
 	if s.serves() {
 		s.ready.URL = "http://" + visitors.Addr().String()
-		s.visitor = server(http.HandlerFunc(s.visitors))
-		s.serving.Go(func() { _ = s.visitor.Serve(visitors) }) // it ends when Close shuts it down
+		s.doors[0] = &door{Listener: visitors, max: most, counts: &s.abuses}
+		s.visitor = s.server(s.doors[0], s.visitors)
+		s.serving.Go(func() { _ = s.visitor.Serve(s.doors[0]) }) // it ends when Close shuts it down
 	}
-	s.admin = server(s.adminHandler())
-	s.serving.Go(func() { _ = s.admin.Serve(admin) }) // as above
+	s.doors[1] = &door{Listener: admin, max: adminConnections, counts: &s.abuses}
+	s.admin = s.server(s.doors[1], s.adminHandler().ServeHTTP)
+	s.serving.Go(func() { _ = s.admin.Serve(s.doors[1]) }) // as above
 	return nil
 }
 
@@ -195,10 +207,10 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// server is an HTTP server that slow clients cannot hold.
-func server(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
-		MaxHeaderBytes: headerBytesMax, ErrorLog: silence}
+// server is the HTTP server behind a door, which slow clients cannot hold.
+func (s *Stack) server(d *door, h http.HandlerFunc) *http.Server {
+	return &http.Server{Handler: s.inFront(h), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
+		MaxHeaderBytes: headerBytesMax, ErrorLog: silence, DisableGeneralOptionsHandler: true, ConnContext: withConn, ConnState: d.state}
 }
 
 // openMode opens the stores' side: stock, queue and ledger as the mode wants them.

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"spillway/internal/booking"
+	"spillway/internal/fault"
 	"spillway/internal/policy"
 	"spillway/internal/wire"
 )
@@ -336,7 +337,7 @@ func TestRefusals(t *testing.T) {
 		c.Queue.Depth, c.Ledger.Rate, c.Ledger.Every = 2, 0.01, time.Minute
 		c.Gateway.RetryAfter = 3 * time.Second
 		s := serve(t, c)
-		s.fault(t, wire.Fault{Kind: faultWriterStop, For: time.Hour})
+		s.fault(t, wire.Fault{Kind: fault.WriterStop, For: time.Hour})
 		n := 0
 		for user := range 4 {
 			r := s.submitAs(t, user, "k"+strconv.Itoa(user), 0)
@@ -466,12 +467,12 @@ func TestSlowClientIsCutOff(t *testing.T) {
 func TestAdminWantsToken(t *testing.T) {
 	s := serve(t, sale())
 	for _, path := range []string{wire.PathAdminStart, wire.PathAdminConfig, wire.PathAdminFaults, wire.PathAdminDrain, wire.PathAdminSamples, "/admin/else"} {
-		method := "POST"
+		method, body := "POST", "{}"
 		if path == wire.PathAdminSamples {
-			method = "GET"
+			method, body = "GET", ""
 		}
 		for _, h := range [][]string{nil, {"Authorization", "Bearer"}, {"Authorization", "Bearer wrong"}, {"Authorization", s.ready.AdminToken}, {"Authorization", "Bearer " + s.ready.AdminToken + "x"}} {
-			if r := call(t, method, s.ready.AdminURL+path, "{}", h...); r.code != 401 {
+			if r := call(t, method, s.ready.AdminURL+path, body, h...); r.code != 401 {
 				t.Errorf("%s with %v: %d", path, h, r.code)
 			}
 		}

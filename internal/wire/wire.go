@@ -23,11 +23,12 @@ const (
 
 // Paths of the admin part. Every call carries "Authorization: Bearer TOKEN".
 const (
-	PathAdminStart   = "/admin/start"   // POST a Start
-	PathAdminConfig  = "/admin/config"  // POST a Change
-	PathAdminFaults  = "/admin/faults"  // POST a Fault
-	PathAdminSamples = "/admin/samples" // GET ?since=NANOSECONDS, answers Samples
-	PathAdminDrain   = "/admin/drain"   // POST, answers Drained when the queue is empty or the query's ?within=DURATION is over
+	PathAdminStart   = "/admin/start"        // POST a Start
+	PathAdminConfig  = "/admin/config"       // POST a Change
+	PathAdminFaults  = "/admin/faults"       // POST a Fault
+	PathAdminCheck   = "/admin/faults/check" // POST a Fault: answered like PathAdminFaults, and nothing is done
+	PathAdminSamples = "/admin/samples"      // GET ?since=NANOSECONDS, answers Samples
+	PathAdminDrain   = "/admin/drain"        // POST, answers Drained when the queue is empty or the query's ?within=DURATION is over
 )
 
 // Headers.
@@ -103,13 +104,13 @@ type Change struct {
 	Kill        *bool    `json:"kill,omitempty"` // kill switch: refuse every submit
 }
 
-// Fault starts a fault. It ends by itself after For.
+// Fault starts a fault. It ends by itself after For. The words, targets and amounts
+// are those of internal/fault.
 type Fault struct {
-	Kind string        `json:"kind"` // writer-stop, slow-store, instance-loss
-	For  time.Duration `json:"for_ns"`
-	// Amount is the kind's strength: slow-store, extra seconds per call;
-	// instance-loss, how many instances; writer-stop, ignored.
-	Amount float64 `json:"amount,omitempty"`
+	Kind   string        `json:"kind"`
+	For    time.Duration `json:"for_ns"`
+	Amount float64       `json:"amount,omitempty"` // the kind's strength, in its unit
+	Target string        `json:"target,omitempty"` // what is hit; "" for a kind without targets
 }
 
 // Samples are the backend's own measurements since a moment.

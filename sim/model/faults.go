@@ -3,7 +3,7 @@ package model
 import (
 	"time"
 
-	"spillway/scenarios"
+	"spillway/internal/fault"
 )
 
 // schedule lays the scenario's config changes and faults into the run. Of faults
@@ -31,7 +31,7 @@ func (e *evening) schedule() {
 // amount.
 func (e *evening) fault(kind string, amount float64, begins bool) {
 	switch kind {
-	case scenarios.FaultWriterStop:
+	case fault.WriterStop:
 		if e.direct {
 			return // there is no writer
 		}
@@ -40,9 +40,9 @@ func (e *evening) fault(kind string, amount float64, begins bool) {
 		} else {
 			e.ledger.resume()
 		}
-	case scenarios.FaultSlowStore:
+	case fault.SlowStore:
 		e.slow = time.Duration(amount * 1e9)
-	case scenarios.FaultInstanceLoss:
+	case fault.InstanceLoss:
 		e.gateway.setUp(max(len(e.gateway.instances)-int(amount), 1))
 	}
 }
