@@ -41,11 +41,23 @@ func (c Config) defaults() Config {
 	if c.Admission.Gate == 0 {
 		c.Admission.Gate, c.Admission.Probability = policy.GateOff, 1
 	}
+	if c.Role == RoleGateway {
+		if c.Share == 0 {
+			c.Share = 1
+		}
+		g := &c.Gateway
+		g.Instances = 1
+		g.Capacity, g.Room = g.Capacity*c.Share, g.Room*c.Share
+		g.InFlight = int(math.Ceil(float64(g.InFlight) * c.Share))
+	}
 	return c
 }
 
 // check refuses what cannot be served. Each error is one line that names the key.
 func (c Config) check() error {
+	if err := c.checkRole(); err != nil {
+		return err
+	}
 	if c.Mode < booking.ModeLossless || c.Mode > booking.ModeLottery {
 		return fmt.Errorf("mode: want one of %v", booking.Modes())
 	}
@@ -143,4 +155,23 @@ func sortedLayers() []string {
 	}
 	sort.Strings(words)
 	return words
+}
+
+// checkRole refuses a role that cannot work with the others.
+func (c Config) checkRole() error {
+	switch {
+	case c.Role == RoleAll:
+		return nil
+	case c.Role != RoleGateway && c.Role != RoleWriter:
+		return fmt.Errorf("role: %.40q: want one of %s, %s, %s, or none for all in one process", c.Role, RoleGateway, RoleWriter, RoleControl)
+	case c.Secret == "":
+		return fmt.Errorf("secret: role %s shares its tickets with other processes; give all of them the same secret", c.Role)
+	case c.Redis == "" || c.Database == "":
+		return fmt.Errorf("role: %s shares its stores with other processes; give the URLs of Redis and the database", c.Role)
+	case c.direct():
+		return fmt.Errorf("role: %s: without the queue there is no writer; run mode %v in one process", c.Role, c.Mode)
+	case !(c.Share >= 0 && c.Share <= 1):
+		return fmt.Errorf("share: %v: want more than 0 and up to 1", c.Share)
+	}
+	return nil
 }

@@ -8,10 +8,20 @@ import (
 	"spillway/reference/ledger"
 )
 
+// Roles of a process. Several gateways and writers share a Redis, a database and
+// an event; one control speaks for them all.
+const (
+	RoleAll     = ""        // gateways and writer in one process
+	RoleGateway = "gateway" // the visitors' part, one instance, without a writer
+	RoleWriter  = "writer"  // sets up the sale and writes the ledger, without visitors
+	RoleControl = "control" // hands the admin part's calls to the members and merges their samples
+)
+
 // Config is all that a backend needs to know. It holds capacities and policies,
 // never the load to come. It travels to a child process as JSON on standard
 // input. All values are in run terms: pooled over the instances, already scaled.
 type Config struct {
+	Role    string          `json:"role"` // see RoleAll
 	Mode    booking.Mode    `json:"mode"`
 	OpenAt  time.Duration   `json:"open_at"`  // offset of the opening
 	CloseAt time.Duration   `json:"close_at"` // offset of the end of booking; 0 = never by time
@@ -31,8 +41,13 @@ type Config struct {
 	Event       string `json:"event"`        // hash tag of all keys, "{event}:…"
 	// Crash, for tests, is the crash point at which the process kills itself:
 	// "POINT", or "POINT:N" for its N-th passing; "" = none. See CrashPoints.
-	Crash  string `json:"crash"`
-	Native bool   `json:"native"` // no modelled slots and service times: the code's own capacity
+	Crash string `json:"crash"`
+	// Share is a gateway's part of the pooled limits of Gateway, more than 0 and up
+	// to 1; 0 = all. A limiter has whole slots: see gateway.Slots for the floor.
+	Share float64 `json:"share"`
+	// Members are the admin URLs that control speaks for.
+	Members []string `json:"members"`
+	Native  bool     `json:"native"` // no modelled slots and service times: the code's own capacity
 
 	Off       map[string]bool `json:"off"` // layers switched off, see Layers
 	Edge      EdgeConfig      `json:"edge"`

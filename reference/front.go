@@ -346,6 +346,9 @@ func (s *Stack) static(w http.ResponseWriter, r *http.Request, step booking.Step
 	if !v.named {
 		job.Priority = 1 // static files are not served by class
 	}
+	if s.on("edge") { // a proxy before this gateway has missed
+		job.Units, job.Exempt = s.config.Edge.OriginUnits, true
+	}
 	pass, o := s.station.Enter(job)
 	if o != booking.OK {
 		s.reply(w, &v, o, nil)

@@ -134,7 +134,8 @@ type Writer struct {
 
 	mu      sync.Mutex
 	stats   WriterStats
-	stopped bool
+	stopped bool // by the fault
+	standby bool // another writer's turn
 	slow    time.Duration
 	wake    chan struct{} // a change of stopped; capacity 1
 	started bool
@@ -171,14 +172,19 @@ func (w *Writer) Start() {
 }
 
 // Stop is the fault: no batch begins until Resume. One under way ends.
-func (w *Writer) Stop() { w.setStopped(true) }
+func (w *Writer) Stop() { w.set(&w.stopped, true) }
 
 // Resume ends the fault. The time stood still saves up no credit.
-func (w *Writer) Resume() { w.setStopped(false) }
+func (w *Writer) Resume() { w.set(&w.stopped, false) }
 
-func (w *Writer) setStopped(v bool) {
+// Standby says that another writer of the event has its turn: no batch begins
+// until Standby(false). It is apart from the fault, and two writers at once lose
+// nothing: every step may be repeated.
+func (w *Writer) Standby(on bool) { w.set(&w.standby, on) }
+
+func (w *Writer) set(flag *bool, v bool) {
 	w.mu.Lock()
-	w.stopped = v
+	*flag = v
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -311,7 +317,7 @@ func (w *Writer) run() {
 func (w *Writer) waitUntil(at time.Duration) (paused, ok bool) {
 	for {
 		w.mu.Lock()
-		stopped := w.stopped
+		stopped := w.stopped || w.standby
 		w.mu.Unlock()
 		if stopped {
 			paused = true
@@ -494,7 +500,9 @@ func (w *Writer) write(ctx context.Context, ds []booking.Delivery) ([]RowResult,
 	began := w.opts.Clock.Now()
 	rows := make([]Row, len(ds))
 	for i, d := range ds {
-		rows[i] = Row{Accepted: d.Accepted, Written: began, Epoch: w.epoch}
+		// The clocks of two machines differ by a little: nothing is written before
+		// it was accepted.
+		rows[i] = Row{Accepted: d.Accepted, Written: max(began, d.At), Epoch: w.epoch}
 	}
 	results, err := w.opts.Keeper.WriteBatch(ctx, rows)
 	if err != nil {
