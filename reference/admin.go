@@ -68,7 +68,7 @@ func guard(token string, next http.HandlerFunc, wrong func()) http.HandlerFunc {
 
 // adminBody decodes the body of an admin call, or answers what is wrong with it.
 func (s *Stack) adminBody(w http.ResponseWriter, r *http.Request, into any) bool {
-	body, err := s.body(r)
+	body, err := s.abuses.body(w, r)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return false

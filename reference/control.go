@@ -26,6 +26,7 @@ const (
 	membersMax     = 256
 	owedMax        = 64 // calls kept for a member that did not take them
 	outagesMax     = 50 // outages kept for the notes
+	offsetMax      = int64(1000 * time.Hour)
 )
 
 // Control serves the admin contract for a whole deployment: it hands each call to
@@ -37,6 +38,7 @@ type Control struct {
 	clock   clock.Clock
 	client  *http.Client
 	members []*member
+	abuses  abuseCounts
 	admin   *http.Server
 	ready   Ready
 
@@ -87,9 +89,9 @@ func OpenControl(ctx context.Context, c Config) (*Control, error) {
 		return nil, err
 	}
 	x.ready = Ready{AdminURL: "http://" + l.Addr().String(), AdminToken: c.AdminToken, Event: c.Event, PID: os.Getpid()}
-	x.admin = &http.Server{Handler: x.handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout + bodyTimeout,
-		IdleTimeout: idleTimeout, WriteTimeout: writeTimeout + memberTimeout, MaxHeaderBytes: headerBytesMax, ErrorLog: silence}
-	x.serving.Go(func() { _ = x.admin.Serve(l) }) // it ends when Close shuts it down
+	d := &door{Listener: l, max: adminConnections, counts: &x.abuses}
+	x.admin = d.server(x.handler().ServeHTTP)
+	x.serving.Go(func() { _ = x.admin.Serve(d) }) // it ends when Close shuts it down
 	return x, nil
 }
 
@@ -195,7 +197,7 @@ func (x *Control) each(f func(m *member) answer) []answer {
 // fault is for those who have the part that breaks. With kept, who did not answer
 // gets it later.
 func (x *Control) forward(w http.ResponseWriter, r *http.Request, path string, kept bool) {
-	body, err := readBody(r.Body)
+	body, err := x.abuses.body(w, r)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
@@ -288,7 +290,7 @@ func (x *Control) samples(w http.ResponseWriter, r *http.Request) {
 			a.err = fmt.Errorf("it answers %d: %.80s", a.code, strings.TrimSpace(string(a.body)))
 		}
 		if a.err == nil {
-			a.err = json.Unmarshal(a.body, &said[i])
+			said[i], a.err = decodeSamples(a.body)
 		}
 		if a.err == nil {
 			heard = append(heard, told{a.m, said[i]})
@@ -306,6 +308,17 @@ func (x *Control) samples(w http.ResponseWriter, r *http.Request) {
 	out := merge(x.members, heard, after, now)
 	out.Notes = x.notes()
 	answerJSON(w, out)
+}
+
+// decodeSamples reads what a member said, if its moment makes sense.
+func decodeSamples(body []byte) (out wire.Samples, err error) {
+	if err = json.Unmarshal(body, &out); err != nil {
+		return out, err
+	}
+	if now := out.NowNanos; now < -offsetMax || now > offsetMax {
+		return out, fmt.Errorf("now_ns %d: no run is so long", now)
+	}
+	return out, nil
 }
 
 // watch notes when a member falls silent and when it is back.

@@ -239,3 +239,26 @@ func TestMergeSamples(t *testing.T) {
 		t.Errorf("told again: %v at %d", again.Series, again.NowNanos)
 	}
 }
+
+// A drain may take longer than a body.
+func TestControlDrainTakesItsTime(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes as long as a body may, and a second")
+	}
+	m := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(bodyTimeout + time.Second):
+		case <-r.Context().Done():
+		}
+		answerJSON(w, wire.Drained{Depth: 3})
+	}))
+	defer m.Close()
+	x := control(t, "t", m.URL)
+	for _, body := range []any{nil, struct{}{}} {
+		r := x.call(t, "POST", wire.PathAdminDrain+"?within=20s", body)
+		if r.code != http.StatusOK || r.body != `{"depth":3,"dead":0}` {
+			t.Errorf("with body %v: %d %s", body, r.code, r.body)
+		}
+	}
+}

@@ -227,10 +227,15 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// inFront stands before the handler of a part: it bounds what a body may cost,
-// whoever reads it, and refuses one where none belongs or whose end two readers
-// could see at different places.
-func (s *Stack) inFront(next http.HandlerFunc) http.HandlerFunc {
+// server is the HTTP server behind a door. It bounds what a body may cost, whoever
+// reads it, and refuses one where none belongs or whose end two readers could see
+// at different places.
+func (d *door) server(next http.HandlerFunc) *http.Server {
+	return &http.Server{Handler: d.before(next), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
+		MaxHeaderBytes: headerBytesMax, ErrorLog: silence, DisableGeneralOptionsHandler: true, ConnContext: withConn, ConnState: d.state}
+}
+
+func (d *door) before(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, _ := r.Context().Value(connKey{}).(*conn) // a recorder in a test has none
 		if c != nil {
@@ -248,30 +253,37 @@ func (s *Stack) inFront(next http.HandlerFunc) http.HandlerFunc {
 		switch {
 		case len(r.TransferEncoding) > 0:
 			w.Header().Set("Connection", "close")
-			s.refuse(w, abuseFraming, http.StatusLengthRequired, "body: want it with a Content-Length")
+			d.counts.add(abuseFraming)
+			refuse(w, http.StatusLengthRequired, "body: want it with a Content-Length")
 		case r.Method != http.MethodPost:
 			w.Header().Set("Connection", "close")
-			s.refuse(w, abuseFraming, http.StatusBadRequest, "body: want none but with POST")
+			d.counts.add(abuseFraming)
+			refuse(w, http.StatusBadRequest, "body: want none but with POST")
 		default:
 			next(w, r)
 		}
 	}
 }
 
-// body reads the body of a request and counts what is wrong with it.
-func (s *Stack) body(r *http.Request) ([]byte, error) {
+// body reads the body of a request and counts what is wrong with it. The rest of
+// a bad one is not worth waiting for, so its deadline stays; after a good one it
+// would only end the request's context in the middle of the work.
+func (a *abuseCounts) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	b, err := readBody(r.Body)
 	switch {
 	case err == nil:
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
 			c.hold()
 		}
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a recorder in a test has none
+		return b, nil
 	case errors.Is(err, errSlowBody):
-		s.abuses.add(abuseSlowBody)
+		a.add(abuseSlowBody)
 	case errors.Is(err, errTooLarge):
-		s.abuses.add(abuseLargeBody)
+		a.add(abuseLargeBody)
 	default:
-		s.abuses.add(abuseMalformed)
+		a.add(abuseMalformed)
 	}
-	return b, err
+	w.Header().Set("Connection", "close")
+	return nil, err
 }

@@ -225,14 +225,11 @@ func (s *Stack) submit(w http.ResponseWriter, r *http.Request, entry bool) {
 		malformed(wire.HeaderKey + ": missing")
 		return
 	}
-	body, err := s.body(r)
+	body, err := s.abuses.body(w, r)
 	if err != nil {
-		// The rest of the body is not worth waiting for: the deadline stays.
-		w.Header().Set("Connection", "close")
 		invalid(err.Error())
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a recorder in a test has none
 	in, err := decodeSubmit(body, len(s.config.Stock.Items))
 	if err != nil {
 		malformed(err.Error())

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -46,7 +47,7 @@ func FuzzVisitors(f *testing.F) {
 		f.Add([]byte(r))
 	}
 	s := target(f)
-	handler := s.inFront(s.visitors)
+	handler := s.doors[0].before(s.visitors)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
 		if err != nil {
@@ -91,7 +92,7 @@ func FuzzAdmin(f *testing.F) {
 		f.Add(x[0], []byte(x[1]))
 	}
 	s := target(f)
-	handler := s.inFront(s.adminHandler().ServeHTTP)
+	handler := s.doors[1].before(s.adminHandler().ServeHTTP)
 	f.Fuzz(func(t *testing.T, line string, body []byte) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(line + " HTTP/1.1\r\nHost: x\r\n\r\n")))
 		if err != nil {
@@ -127,7 +128,7 @@ func FuzzConnection(f *testing.F) {
 		f.Fatal(err)
 	}
 	d := &door{Listener: l, max: 4, counts: &s.abuses}
-	srv := s.server(d, s.visitors)
+	srv := d.server(s.visitors)
 	srv.ReadHeaderTimeout = time.Second
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(d) }()
@@ -155,6 +156,71 @@ func FuzzConnection(f *testing.F) {
 		}
 		if b := send(t, []byte("GET "+wire.PathHealth+" HTTP/1.1\r\nHost: x\r\n\r\n")); !bytes.HasPrefix(b, []byte("HTTP/1.1 200")) {
 			t.Fatalf("after %q nobody is served: %q", raw, b)
+		}
+	})
+}
+
+// Whatever members say of themselves becomes series on one beat, in order and
+// within the time asked for.
+func FuzzMerge(f *testing.F) {
+	f.Add([]byte(`{"now_ns":3000000000,"series":{"ledger.written":[[0.1,3],[0.2,1]]},"marks":{"sold-out":2},"totals":{"x":1},"waited":{"ledger":[[1,0.5]]}}`),
+		[]byte(`{"now_ns":3000000001,"series":{"ledger.written":[[-1e300,3],[1e300,1e308]],"queue.depth":[[2,2]]}}`), int64(0))
+	f.Add([]byte(`{"now_ns":-9}`), []byte(`{"now_ns":9223372036854775807}`), int64(-1<<63))
+	f.Add([]byte(`{"now_ns":1000000000000,"series":{"":[[-9e18,0]]}}`), []byte(`{}`), int64(1<<63-1))
+	f.Fuzz(func(t *testing.T, a, b []byte, after int64) {
+		var members []*member
+		var heard []told
+		for _, body := range [][]byte{a, b} {
+			m := &member{series: map[string]*track{}}
+			members = append(members, m)
+			if said, err := decodeSamples(body); err == nil {
+				heard = append(heard, told{m, said})
+			}
+		}
+		if len(heard) == 0 {
+			return
+		}
+		now := middle(heard)
+		for name, points := range merge(members, heard, time.Duration(after), now).Series {
+			for i, p := range points {
+				if seconds(p[0]) > now || i > 0 && p[0] <= points[i-1][0] || len(points) > samplesMax+1 {
+					t.Fatalf("%q: point %d of %d at %v, now %v", name, i, len(points), p[0], now)
+				}
+			}
+		}
+	})
+}
+
+// A crash point reads whole or not at all.
+func FuzzParseCrash(f *testing.F) {
+	f.Add(CrashPoints()[0])
+	f.Add(CrashPoints()[0] + ":3")
+	f.Add(":0")
+	f.Fuzz(func(t *testing.T, s string) {
+		point, passing, err := parseCrash(s)
+		if err == nil && (passing < 1 || !strings.HasPrefix(s, point)) || err != nil && strings.Contains(err.Error(), "\n") {
+			t.Fatalf("%q: %q, %d, %v", s, point, passing, err)
+		}
+	})
+}
+
+// A Redis URL makes a client or is refused, and what is shown of it has no password.
+func FuzzRedisURL(f *testing.F) {
+	for _, s := range []string{"redis://:secret@x:1/0", "rediss://u:p@x?addr=y:2", "unix://u@/s?db=1", "redis://%zz", "http://x", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		c, _, err := redisClient(raw)
+		if err != nil {
+			return
+		}
+		if err := c.Close(); err != nil { // it has dialled nobody
+			t.Fatal(err)
+		}
+		if u, err := url.Parse(shownRedis(raw)); err == nil && u.User != nil {
+			if _, has := u.User.Password(); has {
+				t.Fatalf("%q is shown as %v", raw, u)
+			}
 		}
 	})
 }

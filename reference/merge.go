@@ -98,10 +98,8 @@ func mergeSeries(members []*member, heard []told, name string, after, horizon ti
 			first = min(first, seconds(p[0][0]))
 		}
 	}
-	from := max(first.Truncate(samplePeriod), after.Truncate(samplePeriod)+samplePeriod)
-	if horizon-from > samplesMax*samplePeriod { // a member that tells nonsense
-		from = horizon - samplesMax*samplePeriod
-	}
+	from := max(first.Truncate(samplePeriod), after.Truncate(samplePeriod)+samplePeriod,
+		horizon-samplesMax*samplePeriod) // a member may tell nonsense
 	var out [][2]float64
 	for at := from; at <= horizon; at += samplePeriod {
 		sum, most, n := 0.0, math.Inf(-1), 0

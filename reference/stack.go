@@ -174,11 +174,11 @@ func (s *Stack) open(ctx context.Context) error {
 	if s.serves() {
 		s.ready.URL = "http://" + visitors.Addr().String()
 		s.doors[0] = &door{Listener: visitors, max: most, counts: &s.abuses}
-		s.visitor = s.server(s.doors[0], s.visitors)
+		s.visitor = s.doors[0].server(s.visitors)
 		s.serving.Go(func() { _ = s.visitor.Serve(s.doors[0]) }) // it ends when Close shuts it down
 	}
 	s.doors[1] = &door{Listener: admin, max: adminConnections, counts: &s.abuses}
-	s.admin = s.server(s.doors[1], s.adminHandler().ServeHTTP)
+	s.admin = s.doors[1].server(s.adminHandler().ServeHTTP)
 	s.serving.Go(func() { _ = s.admin.Serve(s.doors[1]) }) // as above
 	return nil
 }
@@ -209,12 +209,6 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 		return nil, environment{fmt.Errorf("cannot listen on %s: %w; choose another address or port", address, err)}
 	}
 	return l, nil
-}
-
-// server is the HTTP server behind a door, which slow clients cannot hold.
-func (s *Stack) server(d *door, h http.HandlerFunc) *http.Server {
-	return &http.Server{Handler: s.inFront(h), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
-		MaxHeaderBytes: headerBytesMax, ErrorLog: silence, DisableGeneralOptionsHandler: true, ConnContext: withConn, ConnState: d.state}
 }
 
 // openMode opens the stores' side: stock, queue and ledger as the mode wants them.

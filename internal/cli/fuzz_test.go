@@ -33,3 +33,15 @@ func FuzzByteSize(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseShare(f *testing.F) {
+	for _, s := range []string{"", "1/16", "1/0", "1/65536", "2/3"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		v, err := parseShare(s)
+		if !(v >= 0 && v <= 1) || err != nil && strings.Contains(err.Error(), "\n") {
+			t.Fatalf("%q is %v, %v", s, v, err)
+		}
+	})
+}

@@ -37,3 +37,15 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// What stands among the offers reads as what would be written, or not at all.
+func FuzzParseOffer(f *testing.F) {
+	f.Add("k 1 0123456789abcdef0123456789abcdef 1 2 3 0")
+	f.Add(" 1 0123456789abcdef0123456789abcdef 1 2 3 0")
+	f.Add("k")
+	f.Fuzz(func(t *testing.T, s string) {
+		if x, err := parseOffer(s); err == nil && x.encode() != s {
+			t.Fatalf("%q reads as %+v", s, x)
+		}
+	})
+}
