@@ -291,6 +291,40 @@ func BenchmarkIdleConnection(b *testing.B) {
 	}
 }
 
+// What the door costs a request on a kept connection.
+func BenchmarkDoor(b *testing.B) {
+	answer := func(w http.ResponseWriter, _ *http.Request) { wire.Reply(w, booking.Open, 0, false, wire.Status{State: "preorder"}) }
+	for _, with := range []bool{false, true} {
+		b.Run(fmt.Sprint("door=", with), func(b *testing.B) {
+			var l net.Listener
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			srv := &http.Server{Handler: http.HandlerFunc(answer), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout}
+			if with {
+				d := &door{Listener: l, max: 10, counts: new(abuseCounts)}
+				srv, l = d.server(answer), d
+			}
+			done := make(chan struct{})
+			go func() { defer close(done); _ = srv.Serve(l) }()
+			c := dial(b, "http://"+l.Addr().String())
+			r := bufio.NewReader(c)
+			for b.Loop() {
+				_, _ = io.WriteString(c, "GET "+wire.PathStatus+" HTTP/1.1\r\nHost: x\r\n\r\n")
+				resp, err := http.ReadResponse(r, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+			}
+			_ = c.Close()
+			_ = srv.Close()
+			<-done
+		})
+	}
+}
+
 // When every connection has a request in hand the newcomer is turned away.
 func TestFullHouseTurnsAway(t *testing.T) {
 	c := tight()
