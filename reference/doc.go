@@ -69,9 +69,9 @@
 // (framing). A peer that vanishes without a word is one of the above.
 //
 // Another's idempotency key is refused and takes nothing (key); where keys make
-// the ticket alone, as in lossless mode, it is another ticket. A ticket is 128 bits
-// of HMAC-SHA-256 under Config.Secret; a guess costs the units of a poll and is
-// told unknown (ticket). The coin is checked against user and epoch (coin). The
+// the ticket alone, as in lossless mode, it is another ticket. A ticket is 96 bits
+// of HMAC-SHA-256 under Config.Secret and a mark of 32 over them, so that a guess is
+// told unknown before any store is asked (ticket). The coin is checked against user and epoch (coin). The
 // admin token is compared in constant time (token).
 //
 // # Phone numbers
@@ -104,7 +104,8 @@
 //     fencing, and a take-over may be quick: a second of lease, a quarter to see it.
 //   - A deployment's writer that is told to stop leaves the queue to the other one; in
 //     one process it drains the queue.
-//   - Whoever holds a ticket may read its result; a ticket is 128 bits of HMAC.
+//   - Whoever holds a ticket may read its result; a ticket is 96 bits of HMAC and a
+//     mark of 32. Without a secret the mark is not asked for: a restart makes others.
 //   - A backend goes by users or by phone numbers, never by either as the client
 //     likes: one person would be two.
 //   - The number is in the body: URLs and headers end up in the logs of proxies.

@@ -301,6 +301,12 @@ func (s *Stack) poll(w http.ResponseWriter, r *http.Request, name string) {
 		s.reply(w, &v, booking.Invalid, &wire.Answer{Message: "ticket: want 32 lower-case hex digits"})
 		return
 	}
+	// Without a secret a restart makes other tickets, and old ones are still good.
+	if s.config.Secret != "" && !s.tickets.Made(ticket) {
+		s.abuses.add(abuseTicket)
+		s.reply(w, &v, booking.Unknown, &wire.Answer{Ticket: name})
+		return
+	}
 	o := booking.Degraded
 	var pass gateway.Pass
 	if s.admission.Results() {

@@ -293,7 +293,9 @@ func BenchmarkIdleConnection(b *testing.B) {
 
 // What the door costs a request on a kept connection.
 func BenchmarkDoor(b *testing.B) {
-	answer := func(w http.ResponseWriter, _ *http.Request) { wire.Reply(w, booking.Open, 0, false, wire.Status{State: "preorder"}) }
+	answer := func(w http.ResponseWriter, _ *http.Request) {
+		wire.Reply(w, booking.Open, 0, false, wire.Status{State: "preorder"})
+	}
 	for _, with := range []bool{false, true} {
 		b.Run(fmt.Sprint("door=", with), func(b *testing.B) {
 			var l net.Listener
@@ -530,8 +532,20 @@ func TestAnothersKey(t *testing.T) {
 
 // Tickets cannot be guessed, and a guess is told nothing.
 func TestGuessedTickets(t *testing.T) {
+	for _, secret := range []string{"", strings.Repeat("s", 32)} {
+		t.Run(fmt.Sprint("secret ", secret != ""), func(t *testing.T) { guessTickets(t, secret) })
+	}
+	keys := [][]byte{Config{Seed: 1}.key(), Config{Seed: 1, Secret: strings.Repeat("s", 32)}.key(), Config{Seed: 1, Secret: strings.Repeat("t", 32)}.key()}
+	for i := range keys {
+		if bytes.Equal(keys[i], keys[(i+1)%3]) {
+			t.Error("the secret keys nothing")
+		}
+	}
+}
+
+func guessTickets(t *testing.T, secret string) {
 	c := roomy()
-	c.Secret = strings.Repeat("s", 32)
+	c.Secret = secret
 	s := serve(t, c)
 	var given []booking.Ticket
 	ones := 0
@@ -550,13 +564,8 @@ func TestGuessedTickets(t *testing.T) {
 	if ones < 12_800-480 || ones > 12_800+480 {
 		t.Errorf("%d of 25600 bits are set", ones)
 	}
-	keys := [][]byte{Config{Seed: 1}.key(), Config{Seed: 1, Secret: c.Secret}.key(), Config{Seed: 1, Secret: strings.Repeat("t", 32)}.key()}
-	for i := range keys {
-		if bytes.Equal(keys[i], keys[(i+1)%3]) {
-			t.Error("the secret keys nothing")
-		}
-	}
 	guesses := 0
+	was, _, _ := s.station.State()
 	guess := func(x booking.Ticket) {
 		guesses++
 		r := s.pollFor(t, x.String(), wire.HeaderUser, "0")
@@ -574,6 +583,9 @@ func TestGuessedTickets(t *testing.T) {
 		guess(booking.Ticket{i}) // the zero ticket among them
 	}
 	s.wantRefused(t, abuseTicket, guesses)
+	if now, _, _ := s.station.State(); secret != "" && now.Entered != was.Entered {
+		t.Errorf("%d guesses were served", now.Entered-was.Entered)
+	}
 	until(t, "the holder's own result", func() bool { return s.pollFor(t, given[0].String()).outcome == booking.Confirmed.String() })
 }
 

@@ -59,8 +59,9 @@ type Stack struct {
 	errors    atomic.Uint64 // failures of a store that a request met
 	lastError atomic.Pointer[string]
 
-	abuses abuseCounts // clients refused, by kind
-	doors  [2]*door    // of the visitors' part (none in a writer) and the admin part
+	tickets *stock.Tickets
+	abuses  abuseCounts // clients refused, by kind
+	doors   [2]*door    // of the visitors' part (none in a writer) and the admin part
 
 	registry *prometheus.Registry
 	latency  [booking.StepPoll + 1]prometheus.Observer
@@ -218,6 +219,7 @@ func (s *Stack) openMode(ctx context.Context) error {
 	if err != nil {
 		return environment{err}
 	}
+	s.tickets = tickets
 	if s.direct() {
 		s.lossless, err = ledger.NewLossless(s.db, ledger.LosslessOptions{Rate: c.Ledger.DatabaseRate,
 			ReadUnits: c.Ledger.ReadUnits, WriteUnits: c.Ledger.WriteUnits, Clock: s.clock})
