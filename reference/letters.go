@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/redis/go-redis/v9"
+
 	"spillway/internal/booking"
 	"spillway/internal/clock"
 	"spillway/reference/ledger"
@@ -23,12 +25,12 @@ type Act = queue.Act
 // Letters is a person's way to the dead letters of a backend, from any process.
 // Close it after use.
 type Letters struct {
-	queue  *queue.Queue
-	stock  *stock.Store
-	cache  *ledger.Cache
-	db     *ledger.DB
-	clock  clock.Clock
-	client interface{ Close() error }
+	queue *queue.Queue
+	stock *stock.Store
+	cache *ledger.Cache
+	db    *ledger.DB
+	clock clock.Clock
+	close func() error
 }
 
 // OpenLetters connects to the stores that a ready line names. The database may be
@@ -49,34 +51,49 @@ func OpenLetters(ctx context.Context, at Ready, c Config) (*Letters, error) {
 	if tap != nil {
 		client.AddHook(TapRedis(tap))
 	}
-	wall := clock.NewWall() // moments of the audit trail are in the ids
-	l := &Letters{client: client, clock: wall}
-	if l.queue, err = queue.New(client, queue.Options{Event: c.Event, Consumer: "letters", Clock: wall}); err != nil {
-		return nil, errors.Join(err, l.Close())
+	var db *ledger.DB
+	if at.Database != "" {
+		if db, err = ledger.Open(ctx, at.Database, ledger.DBOptions{Tap: tap}); err != nil {
+			return nil, errors.Join(fmt.Errorf("dead letters: %w", err), client.Close())
+		}
 	}
-	if l.stock, err = stock.New(client, stock.Options{Event: c.Event, Items: len(c.Stock.Items), Entries: c.Mode == booking.ModeLottery, Clock: wall}); err != nil {
-		return nil, errors.Join(err, l.Close())
+	l, err := NewLetters(client, db, c, clock.NewWall()) // moments of the audit trail are in the ids
+	if err != nil {
+		err = errors.Join(err, client.Close())
+		if db != nil {
+			err = errors.Join(err, db.Close())
+		}
+		return nil, err
 	}
-	if at.Database == "" {
-		return l, nil
-	}
-	if l.db, err = ledger.Open(ctx, at.Database, ledger.DBOptions{Tap: tap}); err != nil {
-		return nil, errors.Join(fmt.Errorf("dead letters: %w", err), l.Close())
-	}
-	if l.cache, err = ledger.NewCache(client, c.Event, l.db); err != nil {
-		return nil, errors.Join(err, l.Close())
+	l.close = func() error {
+		if db != nil {
+			return errors.Join(db.Close(), client.Close())
+		}
+		return client.Close()
 	}
 	return l, nil
 }
 
-// Close lets go of the stores.
-func (l *Letters) Close() error {
+// NewLetters is a person's way to the dead letters over stores that are open
+// already and stay so. db may be nil as OpenLetters says.
+func NewLetters(client redis.UniversalClient, db *ledger.DB, c Config, clk clock.Clock) (*Letters, error) {
+	c = c.defaults()
+	l := &Letters{db: db, clock: clk, close: func() error { return nil }}
 	var err error
-	if l.db != nil {
-		err = l.db.Close()
+	if l.queue, err = queue.New(client, queue.Options{Event: c.Event, Consumer: "letters", Clock: clk}); err != nil {
+		return nil, err
 	}
-	return errors.Join(err, l.client.Close())
+	if l.stock, err = stock.New(client, stock.Options{Event: c.Event, Items: len(c.Stock.Items), Entries: c.Mode == booking.ModeLottery, Clock: clk}); err != nil {
+		return nil, err
+	}
+	if db != nil {
+		l.cache, err = ledger.NewCache(client, c.Event, db)
+	}
+	return l, err
 }
+
+// Close lets go of the stores.
+func (l *Letters) Close() error { return l.close() }
 
 // List is up to n letters after the one with the given id, oldest first; "" is
 // from the start.
@@ -125,10 +142,15 @@ func (l *Letters) Discard(ctx context.Context, id, who, why string) error {
 			return err
 		}
 	}
-	if !gone {
-		if _, err := l.queue.Discard(ctx, id, who, why); err != nil {
-			return err
-		}
+	switch {
+	case gone:
+	case held.Outcome == booking.Confirmed:
+		err = l.queue.Close(ctx, id, who, why)
+	default:
+		_, err = l.queue.Discard(ctx, id, who, why)
+	}
+	if err != nil {
+		return err
 	}
 	if !known {
 		return nil // whatever it was, no reservation can be found for it

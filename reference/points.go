@@ -128,7 +128,9 @@ func (h *taps) step(args []any) string {
 		name := h.scripts[word(1)]
 		if name == "letters.act" { // the script's third argument says which
 			n, _ := args[2].(int)
-			name = "letters." + word(3+n+2)
+			if name = "letters.discard"; word(3+n+2) == "replay" {
+				name = "letters.replay"
+			}
 		}
 		return known(name)
 	case "eval":

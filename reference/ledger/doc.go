@@ -63,5 +63,6 @@
 //     of the beat; the database's own time is not.
 //   - The lossless station works through its backlog even when clients have left:
 //     that is what a database does that nobody tells.
-//   - Reconcile reads and reports. It never books, refunds or deletes.
+//   - Reconcile reads and reports, and so does Discrepancies. They never book,
+//     refund or delete; package reference repairs what is safe.
 package ledger

@@ -126,6 +126,7 @@ func (w where) has(x where) bool { return w&x != 0 }
 type books struct {
 	fates map[booking.Ticket]*fate
 	order []booking.Ticket
+	held  map[int]int64 // what waits holds of each item; filled in by balance
 }
 
 func (b *books) of(t booking.Ticket) *fate {
@@ -375,6 +376,7 @@ func undersell(in Books, free []int, lottery bool, rep *Report) Check {
 func (b *books) balance(in Books, sold map[int]int64, free []int, lottery bool, rep *Report) Check {
 	var t tally
 	held := map[int]int64{}
+	b.held = held
 	for _, ticket := range b.order {
 		f := b.fates[ticket]
 		if !f.in.has(waiting|dead) || f.in.has(confirmed) || !f.in.has(known) {
@@ -440,7 +442,7 @@ func (b *books) contradiction(in Books, rep *Report) Check {
 	for _, ticket := range b.order {
 		f := b.fates[ticket]
 		final := 0
-		for _, w := range [...]where{confirmed, refused, resolved, dead} {
+		for _, w := range [...]where{confirmed, refused | resolved, dead} { // whoever discards refuses, in the ledger too
 			if f.in.has(w) {
 				final++
 			}

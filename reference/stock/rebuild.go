@@ -226,6 +226,40 @@ func (s *Store) Reopen(ctx context.Context, token int64, items, free []int) erro
 	return nil
 }
 
+// Hold notes a user as the holder of a ticket that the ledger has confirmed. It
+// reports false, and does nothing, when he holds one already.
+func (s *Store) Hold(ctx context.Context, a booking.Accepted) (bool, error) {
+	ok, err := s.client.HSetNX(ctx, s.keys[1], strconv.FormatUint(uint64(a.User), 10), a.Ticket.String()+":"+strconv.Itoa(a.Item)).Result()
+	if err != nil {
+		return false, fmt.Errorf("stock: noting the holder of ticket %s: %w", a.Ticket, err)
+	}
+	return ok, nil
+}
+
+// setFreeScript corrects what is free of an item, if it is still what it was and
+// nothing is on its way. Keys: state, stream. Arguments: item, was, want, now.
+var setFreeScript = redis.NewScript(`
+local free = redis.call('HGET', KEYS[1], ARGV[1])
+if free ~= ARGV[2] or redis.call('HEXISTS', KEYS[1], 'open') == 0 or redis.call('XLEN', KEYS[2]) > 0 then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+if redis.call('HINCRBY', KEYS[1], 'total', ARGV[3] - ARGV[2]) > 0 then
+  redis.call('HDEL', KEYS[1], 'closed')
+else
+  redis.call('HSETNX', KEYS[1], 'closed', ARGV[4])
+end
+return 1
+`)
+
+// SetFree corrects what is free of an item. It reports false, and does nothing,
+// when the figure has changed since it was read, or the queue is not empty.
+func (s *Store) SetFree(ctx context.Context, item, was, want int) (bool, error) {
+	n, err := setFreeScript.Run(ctx, s.client, []string{s.keys[0], s.keys[3]}, item, was, want, int64(s.opts.Clock.Now())).Int()
+	if err != nil {
+		return false, fmt.Errorf("stock: correcting what is free of item %d: %w", item, err)
+	}
+	return n == 1, nil
+}
+
 // list is the items as one text.
 func list(items []int) string {
 	words := make([]string, len(items))
