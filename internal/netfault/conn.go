@@ -65,7 +65,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		n, err := c.Conn.Read(p)
 		for n > 0 && c.link.now.Load().Mode == Hole {
-			c.session.sank.Store(true) // and on, until the connection is reset
+			c.sink() // and on, until the connection is reset
 			n, err = c.Conn.Read(p)
 		}
 		if n == 0 || c.link.now.Load().calm() {
@@ -94,13 +94,21 @@ func (c *conn) Write(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	if st.Mode == Hole {
-		c.session.sank.Store(true)
+		c.sink()
 		return len(p), nil
 	}
 	if err := c.pass(len(p), &c.write); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
+}
+
+// sink notes that something was lost on the connection, which must not live on.
+func (c *conn) sink() {
+	c.session.sank.Store(true)
+	if c.link.now.Load().Mode != Hole { // it ended meanwhile, and did not see the note
+		reset(c.Conn)
+	}
 }
 
 // pass waits until a message may go on its way and has arrived.
