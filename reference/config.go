@@ -5,6 +5,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/policy"
+	"spillway/reference/ledger"
 )
 
 // Config is all that a backend needs to know. It holds capacities and policies,
@@ -21,7 +22,7 @@ type Config struct {
 	Listen      string `json:"listen"`       // address of the visitor's part, "127.0.0.1:0"
 	AdminListen string `json:"admin_listen"` // address of the admin part and metrics, loopback by default
 	AdminToken  string `json:"admin_token"`  // "" = made at the start and printed in the ready line
-	Redis       string `json:"redis"`        // "" = embedded miniredis
+	Redis       string `json:"redis"`        // "" = embedded miniredis; "redis://…", with ?addr=… for a cluster
 	Database    string `json:"database"`     // "" = SQLite file in Dir; "sqlite:PATH" or "postgres://…"
 	Dir         string `json:"dir"`          // folder of the embedded database; "" = a temporary one
 	Event       string `json:"event"`        // hash tag of all keys, "{event}:…"
@@ -110,7 +111,9 @@ type LedgerConfig struct {
 	WriteUnits   float64       `json:"write_units"`
 }
 
-// Ready is the one line of JSON that a backend prints when it serves.
+// Ready is the one line of JSON that a backend prints when it serves. URLs of
+// stores are in it as the configuration named them; Public takes their passwords
+// off.
 type Ready struct {
 	URL        string `json:"url"`
 	AdminURL   string `json:"admin_url"`
@@ -119,4 +122,12 @@ type Ready struct {
 	Database   string `json:"database"`
 	Event      string `json:"event"`
 	PID        int    `json:"pid"`
+}
+
+// Public is what may be printed: without the stores' passwords, since the line
+// ends in logs. Whoever needs them named them in the configuration, or gives
+// them again (PGPASSWORD for the database).
+func (r Ready) Public() Ready {
+	r.Redis, r.Database = shownRedis(r.Redis), ledger.ShownURL(r.Database)
+	return r
 }

@@ -578,6 +578,8 @@ func TestEnvironmentErrors(t *testing.T) {
 		"admin port in use":     func(c *Config) { c.AdminListen = l.Addr().String() },
 		"folder is a file":      func(c *Config) { c.Dir = "/dev/null/x" },
 		"Redis does not answer": func(c *Config) { c.Redis = "redis://127.0.0.1:1/0" },
+		"no cluster answers":    func(c *Config) { c.Redis = "redis://127.0.0.1:1?addr=127.0.0.1:2" },
+		"no PostgreSQL answers": func(c *Config) { c.Database = "postgres://127.0.0.1:1/x" },
 	} {
 		c := sale()
 		spoil(&c)
@@ -587,7 +589,7 @@ func TestEnvironmentErrors(t *testing.T) {
 		}
 	}
 	for name, spoil := range map[string]func(*Config){
-		"PostgreSQL":     func(c *Config) { c.Database = "postgres://x" },
+		"a bad database": func(c *Config) { c.Database = "mysql://x" },
 		"no mode":        func(c *Config) { c.Mode = 0 },
 		"unknown layer":  func(c *Config) { c.Off = map[string]bool{"moat": true} },
 		"no items":       func(c *Config) { c.Stock.Items = nil },
@@ -601,6 +603,20 @@ func TestEnvironmentErrors(t *testing.T) {
 		s, err := Open(context.Background(), c)
 		if s != nil || err == nil || errors.Is(err, ErrEnvironment) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What is printed shows no password of a store.
+func TestReadyPublic(t *testing.T) {
+	for in, want := range map[Ready]Ready{
+		{Redis: "redis://u:secret@h:1/2", Database: "postgres://u:secret@h:5432/d?sslmode=disable"}: {Redis: "redis://u@h:1/2", Database: "postgres://u@h:5432/d"},
+		{Redis: "redis://:secret@h:1?addr=h:2", Database: "postgres://h/d?password=secret"}:         {Redis: "redis://h:1?addr=h:2", Database: "postgres://h/d"},
+		{Redis: "redis://h:1/0", Database: "sqlite:/a b/ledger.db", URL: "http://x"}:                {Redis: "redis://h:1/0", Database: "sqlite:/a b/ledger.db", URL: "http://x"},
+		{Database: "postgres://u:%zzsecret@h/d"}:                                                    {Database: "postgres://…"},
+	} {
+		if got := in.Public(); got != want {
+			t.Errorf("%+v, want %+v", got, want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,7 +40,7 @@ const storePatience = 5 * time.Second
 type stores struct {
 	redisURL, databaseURL string
 	embedded              *miniredis.Miniredis // nil = Redis by URL
-	client                *redis.Client
+	client                redis.UniversalClient
 	slow                  *slowness
 	db                    *ledger.DB
 	temporary             string // folder to remove; "" = none
@@ -64,12 +65,12 @@ func openStores(ctx context.Context, c Config, clk clock.Clock) (st *stores, err
 }
 
 func (st *stores) openDatabase(ctx context.Context, c Config) error {
-	switch {
-	case strings.HasPrefix(c.Database, "postgres://"), strings.HasPrefix(c.Database, "postgresql://"):
-		return errors.New("database: PostgreSQL is not supported yet; leave it out or give sqlite:PATH")
-	case c.Database != "":
-		st.databaseURL = c.Database
-	default:
+	mend := "check that the folder exists, can be written and has room"
+	if c.Database != "" {
+		if st.databaseURL = c.Database; !strings.HasPrefix(c.Database, "sqlite:") {
+			mend = "check that the server runs and has this database, user and password"
+		}
+	} else {
 		dir := c.Dir
 		var err error
 		if dir == "" {
@@ -87,7 +88,7 @@ func (st *stores) openDatabase(ctx context.Context, c Config) error {
 		if errors.Is(err, ledger.ErrDatabase) {
 			return fmt.Errorf("database: %w", err)
 		}
-		return environment{fmt.Errorf("database: %w; check that the folder exists, can be written and has room", err)}
+		return environment{fmt.Errorf("database: %w; %s", err, mend)}
 	}
 	return nil
 }
@@ -117,19 +118,16 @@ func (noLog) Printf(context.Context, string, ...any) {}
 
 var quiet sync.Once
 
-// dialRedis connects to a Redis by URL. A repeated submit is for the visitor to
-// decide, so nothing is retried.
-func dialRedis(ctx context.Context, url string, hook redis.Hook) (*redis.Client, error) {
-	o, err := redis.ParseURL(url)
-	if err != nil {
-		return nil, errors.New("store: the Redis URL cannot be read: want redis://host:port/db")
-	}
-	o.MaxRetries = -1
-	o.ContextTimeoutEnabled = true
-	o.DisableIdentity = true
-	o.DialerRetries = 1
+// dialRedis connects to a Redis by URL, or to a Redis Cluster when the URL names
+// further addresses: redis://HOST:PORT?addr=HOST:PORT&addr=HOST:PORT. A repeated
+// submit is for the visitor to decide, so nothing is retried.
+func dialRedis(ctx context.Context, url string, hook redis.Hook) (redis.UniversalClient, error) {
 	quiet.Do(func() { redis.SetLogger(noLog{}) })
-	c := redis.NewClient(o)
+	c, at, err := redisClient(url)
+	if err != nil {
+		// No more of the cause: it may show the URL, and that a password.
+		return nil, errors.New("store: the Redis URL cannot be read: want redis://HOST:PORT/DB, or redis://HOST:PORT?addr=HOST:PORT for a cluster")
+	}
 	if hook != nil {
 		c.AddHook(hook)
 	}
@@ -137,9 +135,49 @@ func dialRedis(ctx context.Context, url string, hook redis.Hook) (*redis.Client,
 	defer cancel()
 	if err := c.Ping(ctx).Err(); err != nil {
 		_ = c.Close() // the first error is the one that tells
-		return nil, environment{fmt.Errorf("store: no answer from Redis at %s: %w; start it, or leave the URL out for the embedded one", o.Addr, err)}
+		return nil, environment{fmt.Errorf("store: no answer from Redis at %s: %w; start it, or leave the URL out for the embedded one", at, err)}
 	}
 	return c, nil
+}
+
+// redisClient is a client of what a URL names, and its addresses in words.
+func redisClient(rawURL string) (c redis.UniversalClient, at string, err error) {
+	if !clustered(rawURL) {
+		o, err := redis.ParseURL(rawURL)
+		if err != nil {
+			return nil, "", err
+		}
+		o.MaxRetries, o.DialerRetries = -1, 1
+		o.ContextTimeoutEnabled, o.DisableIdentity = true, true
+		return redis.NewClient(o), o.Addr, nil
+	}
+	o, err := redis.ParseClusterURL(rawURL)
+	if err != nil {
+		return nil, "", err
+	}
+	o.MaxRetries, o.DialerRetries = -1, 1
+	o.ContextTimeoutEnabled, o.DisableIdentity = true, true
+	return redis.NewClusterClient(o), strings.Join(o.Addrs, ", "), nil
+}
+
+// clustered reports whether a URL names a cluster.
+func clustered(rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	return err == nil && u.Query().Has("addr")
+}
+
+// shownRedis is a Redis URL as it may be printed: without its password.
+func shownRedis(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	if name := u.User.Username(); name != "" {
+		u.User = url.User(name)
+	} else {
+		u.User = nil
+	}
+	return u.String()
 }
 
 // close closes what is open, in the reverse order. Errors here change nothing:

@@ -75,7 +75,8 @@ func oneClearLine(t *testing.T, stderr string) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	last := lines[len(lines)-1]
-	if !strings.HasPrefix(last, "spillway: ") || len(last) > 500 || strings.Contains(stderr, "goroutine ") || strings.Contains(stderr, "panic") {
+	if !strings.HasPrefix(last, "spillway: ") || len(last) > 500 || strings.Contains(stderr, "goroutine ") || strings.Contains(stderr, "panic") ||
+		strings.Contains(stderr, "Secret1") {
 		t.Errorf("not one clear line:\n%s", stderr)
 	}
 }
@@ -128,7 +129,7 @@ func TestExitBadInput(t *testing.T) {
 		{"negative number of items", []string{"dlq", "list", "--redis", "redis://127.0.0.1:1", "--items=-1"}, "--items"},
 		{"address that is none", []string{"serve", "smoke", "--listen", "nonsense"}, "HOST:PORT"},
 		{"port that is none", []string{"serve", "smoke", "--listen", "127.0.0.1:99999"}, "HOST:PORT"},
-		{"postgres", []string{"serve", "smoke", "--db", "postgres://localhost/x", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, "sqlite"},
+		{"database that is none", []string{"serve", "smoke", "--db", "mysql://localhost/x", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, "postgres://"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, _, stderr := spillway(c.args...)
@@ -155,6 +156,7 @@ func TestExitEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead := "http://" + refused.Addr().String()
+	deadDB := strings.Replace(dead, "http://", "postgres://u:Secret1@", 1) + "/x"
 	refused.Close()
 	for _, c := range []struct {
 		name string
@@ -165,6 +167,9 @@ func TestExitEnvironment(t *testing.T) {
 		{"target refuses", []string{"attack", "smoke", "--target", dead, "--out", t.TempDir()}, "refused"},
 		{"unwritable folder", []string{"attack", "smoke", "--out", filepath.Join(file, "run")}, "folder"},
 		{"no such Redis", []string{"dlq", "list", "--redis", strings.Replace(dead, "http", "redis", 1)}, "refused"},
+		{"no such cluster", []string{"dlq", "list", "--redis", strings.Replace(dead, "http", "redis", 1) + "?addr=127.0.0.1:1"}, "refused"},
+		{"no such PostgreSQL", []string{"serve", "smoke", "--db", deadDB, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, "refused"},
+		{"nothing to reconcile", []string{"reconcile", "smoke", "--db", deadDB}, "refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, _, stderr := spillway(c.args...)

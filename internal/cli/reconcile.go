@@ -14,8 +14,8 @@ import (
 
 type reconcileCmd struct {
 	choice
-	Redis      string `placeholder:"URL" help:"The backend's Redis, as its ready line names it."`
-	DB         string `name:"db" required:"" placeholder:"URL" help:"The backend's database, as its ready line names it."`
+	Redis      string `env:"SPILLWAY_REDIS" placeholder:"URL" help:"The backend's Redis, as its ready line names it."`
+	DB         string `name:"db" required:"" env:"SPILLWAY_DB" placeholder:"URL" help:"The backend's database, as its ready line names it."`
 	Event      string `default:"spillway" help:"Hash tag of the keys."`
 	Accepted   string `placeholder:"FILE" help:"Tickets that clients were given, one a line."`
 	Drained    bool   `help:"The queue was emptied before: nothing may still be waiting."`

@@ -19,8 +19,8 @@ type serveCmd struct {
 	Listen      string        `default:"127.0.0.1:8080" help:"Address of the visitor's part."`
 	AdminListen string        `default:"127.0.0.1:8081" help:"Address of the admin part and /metrics."`
 	AdminToken  string        `env:"SPILLWAY_ADMIN_TOKEN" help:"Token of the admin part; made and printed when empty."`
-	Redis       string        `placeholder:"URL" help:"Redis instead of the embedded one."`
-	DB          string        `name:"db" placeholder:"URL" help:"Database; sqlite:PATH keeps the file."`
+	Redis       string        `env:"SPILLWAY_REDIS" placeholder:"URL" help:"Redis instead of the embedded one: redis://HOST:PORT; a cluster with ?addr=HOST:PORT&addr=… behind it."`
+	DB          string        `name:"db" env:"SPILLWAY_DB" placeholder:"URL" help:"Database: sqlite:PATH keeps the file; postgres://USER:PASSWORD@HOST:PORT/NAME."`
 	OpenIn      time.Duration `default:"10s" help:"Booking opens so long after the start."`
 	Native      bool          `help:"No modelled slots and service times: the code's own capacity."`
 }
@@ -54,7 +54,7 @@ func (c *serveCmd) Run(a *app) error {
 			cancel()
 		}()
 	}
-	if err := json.NewEncoder(a.stdout).Encode(s.Ready()); err != nil {
+	if err := json.NewEncoder(a.stdout).Encode(s.Ready().Public()); err != nil {
 		return errors.Join(fmt.Errorf("printing the ready line: %w", err), s.Close(context.Background()))
 	}
 	<-ctx.Done()

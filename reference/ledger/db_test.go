@@ -51,7 +51,9 @@ func TestOpenRefuses(t *testing.T) {
 	for url, want := range map[string]error{
 		"":                             ledger.ErrDatabase,
 		"sqlite:":                      ledger.ErrDatabase,
-		"postgres://localhost/x":       ledger.ErrDatabase,
+		"postgres://u:Secret1@h:port/": ledger.ErrDatabase,
+		"postgres://u:Secret1@/%zz":    ledger.ErrDatabase,
+		"postgres//u:Secret1@h":        ledger.ErrDatabase,
 		"mysql:x":                      ledger.ErrDatabase,
 		"sqlite:a\x00b":                ledger.ErrDatabase,
 		"sqlite:" + dir + "/none/x.db": nil,
@@ -64,7 +66,7 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%q: opened", url)
 			continue
 		}
-		if want != nil && !errors.Is(err, want) || strings.Contains(err.Error(), "\n") {
+		if want != nil && !errors.Is(err, want) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "Secret1") {
 			t.Errorf("%q: %v", url, err)
 		}
 	}

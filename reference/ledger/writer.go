@@ -28,7 +28,8 @@ type Source interface {
 // Keeper is the table that the writer fills: a DB for bookings, its Entries for
 // a lottery.
 type Keeper interface {
-	// WriteBatch writes rows in one transaction, idempotently; on an error none stands.
+	// WriteBatch writes rows in one transaction, idempotently; on an error none
+	// stands. An error that is no row's wraps ErrDown.
 	WriteBatch(ctx context.Context, rows []Row) ([]RowResult, error)
 	// Probe fails when the database cannot be written to at all.
 	Probe(ctx context.Context) error
@@ -435,8 +436,8 @@ func (w *Writer) settle(ctx context.Context, ds []booking.Delivery) error {
 	if err == nil {
 		return w.finish(ctx, ds, results)
 	}
-	if perr := w.opts.Keeper.Probe(ctx); perr != nil {
-		return err // the database is down: nobody's fault, hold on to all of them
+	if w.down(ctx, err) {
+		return err // nobody's fault: hold on to all of them
 	}
 	// The database lives, so something in the batch is bad. Find it.
 	for _, d := range ds {
@@ -447,7 +448,7 @@ func (w *Writer) settle(ctx context.Context, ds []booking.Delivery) error {
 			}
 			continue
 		}
-		if perr := w.opts.Keeper.Probe(ctx); perr != nil {
+		if w.down(ctx, err) {
 			return err
 		}
 		dead, ferr := w.opts.Source.Fail(ctx, d, err.Error())
@@ -462,6 +463,12 @@ func (w *Writer) settle(ctx context.Context, ds []booking.Delivery) error {
 		w.mu.Unlock()
 	}
 	return nil
+}
+
+// down reports whether the database, not a row, made a batch fail: the error says
+// so, or nothing at all can be written.
+func (w *Writer) down(ctx context.Context, err error) bool {
+	return errors.Is(err, ErrDown) || w.opts.Keeper.Probe(ctx) != nil
 }
 
 func (w *Writer) write(ctx context.Context, ds []booking.Delivery) ([]RowResult, error) {
