@@ -32,8 +32,11 @@ func (s *Stack) adminHandler() http.Handler {
 	mux.HandleFunc("GET "+wire.PathAdminSamples, s.guard(s.adminSamples))
 	mux.HandleFunc("POST "+wire.PathAdminDrain, s.guard(s.adminDrain))
 	mux.HandleFunc("/admin/", s.guard(func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, "no such admin call")
+		s.refuse(w, abusePath, http.StatusNotFound, "no such admin call")
 	}))
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		s.refuse(w, abusePath, http.StatusNotFound, "no such path")
+	})
 	mux.Handle("GET "+wire.PathMetrics, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{ErrorLog: silence}))
 	mux.HandleFunc("GET "+wire.PathHealth, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("GET "+wire.PathReady, s.readyz)
@@ -49,22 +52,22 @@ func (s *Stack) guard(next http.HandlerFunc) http.HandlerFunc {
 		got := sha256.Sum256([]byte(token))
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || !bearer {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			refuse(w, http.StatusUnauthorized, "the admin token is missing or wrong")
+			s.refuse(w, abuseToken, http.StatusUnauthorized, "the admin token is missing or wrong")
 			return
 		}
-		_ = http.NewResponseController(w).SetReadDeadline(instant(bodyTimeout)) // a recorder in a test has none
 		next(w, r)
 	}
 }
 
 // adminBody decodes the body of an admin call, or answers what is wrong with it.
-func adminBody(w http.ResponseWriter, r *http.Request, into any) bool {
-	body, err := readBody(r.Body)
-	if err == nil {
-		err = strict(body, into)
-	}
+func (s *Stack) adminBody(w http.ResponseWriter, r *http.Request, into any) bool {
+	body, err := s.body(r)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
+		return false
+	}
+	if err := strict(body, into); err != nil {
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
 		return false
 	}
 	return true
@@ -72,12 +75,12 @@ func adminBody(w http.ResponseWriter, r *http.Request, into any) bool {
 
 func (s *Stack) adminStart(w http.ResponseWriter, r *http.Request) {
 	var in wire.Start
-	if !adminBody(w, r, &in) {
+	if !s.adminBody(w, r, &in) {
 		return
 	}
 	// A day off is a mistake in the unit, not a run.
 	if away := instant(0).UnixNano() - in.UnixNano; away > int64(24*time.Hour) || away < -int64(24*time.Hour) {
-		refuse(w, http.StatusBadRequest, "unix_nano: want a moment within 24h, in nanoseconds")
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, "unix_nano: want a moment within 24h, in nanoseconds")
 		return
 	}
 	s.start(in.UnixNano)
@@ -86,11 +89,11 @@ func (s *Stack) adminStart(w http.ResponseWriter, r *http.Request) {
 
 func (s *Stack) adminConfig(w http.ResponseWriter, r *http.Request) {
 	var in wire.Change
-	if !adminBody(w, r, &in) {
+	if !s.adminBody(w, r, &in) {
 		return
 	}
 	if err := s.admission.Change(s.run(s.clock.Now()), in); err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
 		return
 	}
 	if in.Kill != nil {
@@ -101,11 +104,11 @@ func (s *Stack) adminConfig(w http.ResponseWriter, r *http.Request) {
 
 func (s *Stack) adminFaults(w http.ResponseWriter, r *http.Request) {
 	var in wire.Fault
-	if !adminBody(w, r, &in) {
+	if !s.adminBody(w, r, &in) {
 		return
 	}
 	if err := s.faults.begin(in); err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -113,7 +116,7 @@ func (s *Stack) adminFaults(w http.ResponseWriter, r *http.Request) {
 
 func (s *Stack) adminCheck(w http.ResponseWriter, r *http.Request) {
 	var in wire.Fault
-	if !adminBody(w, r, &in) {
+	if !s.adminBody(w, r, &in) {
 		return
 	}
 	if _, err := s.faults.check(in); err != nil {
@@ -128,7 +131,7 @@ func (s *Stack) adminSamples(w http.ResponseWriter, r *http.Request) {
 	if q := r.URL.Query().Get("since"); q != "" {
 		n, err := strconv.ParseInt(q, 10, 64)
 		if err != nil {
-			refuse(w, http.StatusBadRequest, "since: want nanoseconds")
+			s.refuse(w, abuseMalformed, http.StatusBadRequest, "since: want nanoseconds")
 			return
 		}
 		after = time.Duration(n)
@@ -141,7 +144,7 @@ func (s *Stack) adminDrain(w http.ResponseWriter, r *http.Request) {
 	if q := r.URL.Query().Get("within"); q != "" {
 		d, err := time.ParseDuration(q)
 		if err != nil || d < 0 || d > drainLongest {
-			refuse(w, http.StatusBadRequest, "within: want a duration like 5s, at most "+drainLongest.String())
+			s.refuse(w, abuseMalformed, http.StatusBadRequest, "within: want a duration like 5s, at most "+drainLongest.String())
 			return
 		}
 		within = d

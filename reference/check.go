@@ -60,7 +60,7 @@ func (c Config) check() error {
 		{"gateway.retry_ratio", c.Gateway.RetryRatio}, {"ledger.rate", c.Ledger.Rate},
 		{"ledger.database_rate", c.Ledger.DatabaseRate}, {"ledger.read_units", c.Ledger.ReadUnits}, {"ledger.write_units", c.Ledger.WriteUnits},
 		{"gateway.in_flight", float64(c.Gateway.InFlight)}, {"queue.depth", float64(c.Queue.Depth)}, {"queue.attempts", float64(c.Queue.Attempts)},
-		{"stock.batch_max", float64(c.Stock.BatchMax)}, {"edge.catalogue_bytes", float64(c.Edge.CatalogueBytes)},
+		{"connections", float64(c.Connections)}, {"stock.batch_max", float64(c.Stock.BatchMax)}, {"edge.catalogue_bytes", float64(c.Edge.CatalogueBytes)},
 	}
 	for _, n := range numbers {
 		if !(n.v >= 0) || math.IsInf(n.v, 0) {

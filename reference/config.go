@@ -23,6 +23,7 @@ type Config struct {
 	AdminListen string `json:"admin_listen"` // address of the admin part and metrics, loopback by default
 	AdminToken  string `json:"admin_token"`  // "" = made at the start and printed in the ready line
 	Redis       string `json:"redis"`        // "" = embedded miniredis; "redis://…", with ?addr=… for a cluster
+	Connections int    `json:"connections"`  // of visitors at once, see package doc; 0 = 16,384, or what the files of the process allow
 	Database    string `json:"database"`     // "" = SQLite file in Dir; "sqlite:PATH" or "postgres://…"
 	Dir         string `json:"dir"`          // folder of the embedded database; "" = a temporary one
 	Event       string `json:"event"`        // hash tag of all keys, "{event}:…"

@@ -17,9 +17,9 @@ import (
 // Limits of the listeners against slow or greedy clients.
 const (
 	headerTimeout  = 5 * time.Second   // to send the whole header
-	bodyTimeout    = 5 * time.Second   // to send the body of a submit
+	bodyTimeout    = 5 * time.Second   // to send a body
 	idleTimeout    = 2 * time.Minute   // of a kept connection between requests
-	writeTimeout   = 10 * time.Minute  // longer than any wait at a stage, shorter than for ever
+	writeTimeout   = 10 * time.Minute  // longer than any wait at a stage, shorter than for ever; once an answer begins, stallTimeout holds
 	headerBytesMax = 8 << 10           // the contract's headers take under 500
 	resultsPause   = 5 * time.Second   // advised when the result list is off and nothing else is set; its life in the original client
 	anonymous      = booking.UserID(0) // user of a request that names none, for the key of its service time
@@ -41,19 +41,19 @@ func (s *Stack) visitors(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	switch {
 	case path == wire.PathStatus:
-		if allow(w, r, http.MethodGet) {
+		if s.allow(w, r, http.MethodGet) {
 			s.status(w, r)
 		}
 	case path == wire.PathBookings, path == wire.PathEntries:
-		if allow(w, r, http.MethodPost) {
+		if s.allow(w, r, http.MethodPost) {
 			s.submit(w, r, path == wire.PathEntries)
 		}
 	case strings.HasPrefix(path, wire.PathBookings+"/"):
-		if allow(w, r, http.MethodGet) {
+		if s.allow(w, r, http.MethodGet) {
 			s.poll(w, r, path[len(wire.PathBookings)+1:])
 		}
 	case staticStep(path) != 0:
-		if allow(w, r, http.MethodGet, http.MethodHead) {
+		if s.allow(w, r, http.MethodGet, http.MethodHead) {
 			s.static(w, r, staticStep(path))
 		}
 	case path == wire.PathHealth:
@@ -61,24 +61,30 @@ func (s *Stack) visitors(w http.ResponseWriter, r *http.Request) {
 	case path == wire.PathReady:
 		s.readyz(w, r)
 	default:
-		refuse(w, http.StatusNotFound, "no such path")
+		s.refuse(w, abusePath, http.StatusNotFound, "no such path")
 	}
 }
 
 // allow refuses other methods.
-func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+func (s *Stack) allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	for _, m := range methods {
 		if r.Method == m {
 			return true
 		}
 	}
 	w.Header().Set("Allow", strings.Join(methods, ", "))
-	refuse(w, http.StatusMethodNotAllowed, "want "+strings.Join(methods, " or "))
+	s.refuse(w, abuseMethod, http.StatusMethodNotAllowed, "want "+strings.Join(methods, " or "))
 	return false
 }
 
 // refuse answers a request that the contract does not know, with a status that
 // says more than 400 would. It counts for no instance and no step.
+func (s *Stack) refuse(w http.ResponseWriter, kind abuse, code int, message string) {
+	s.abuses.add(kind)
+	refuse(w, code, message)
+}
+
+// refuse answers in plain text.
 func refuse(w http.ResponseWriter, code int, message string) {
 	h := w.Header()
 	h.Set(wire.HeaderOutcome, booking.Invalid.String())
@@ -106,6 +112,7 @@ func (s *Stack) begin(w http.ResponseWriter, r *http.Request, step booking.Step)
 	v.run = s.run(v.arrived)
 	var err error
 	if v.request, err = decodeHeaders(r.Header); err != nil {
+		s.abuses.add(abuseMalformed)
 		s.reply(w, &v, booking.Invalid, &wire.Answer{Message: err.Error()})
 		return v, false
 	}
@@ -201,34 +208,36 @@ func (s *Stack) submit(w http.ResponseWriter, r *http.Request, entry bool) {
 		return
 	}
 	invalid := func(message string) { s.reply(w, &v, booking.Invalid, &wire.Answer{Message: message}) }
+	malformed := func(message string) {
+		s.abuses.add(abuseMalformed)
+		invalid(message)
+	}
 	switch {
 	case entry != (s.config.Mode == booking.ModeLottery):
-		invalid("path: mode " + s.config.Mode.String() + " takes no submit here")
+		malformed("path: mode " + s.config.Mode.String() + " takes no submit here")
 		return
 	case !v.named:
-		invalid(wire.HeaderUser + ": missing")
+		malformed(wire.HeaderUser + ": missing")
 		return
 	case v.key == "":
-		invalid(wire.HeaderKey + ": missing")
+		malformed(wire.HeaderKey + ": missing")
 		return
 	}
-	// A client that trickles its body holds a goroutine for so long and no longer.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(instant(bodyTimeout)) // a recorder in a test has none
-	body, err := readBody(r.Body)
+	body, err := s.body(r)
 	if err != nil {
 		// The rest of the body is not worth waiting for: the deadline stays.
 		w.Header().Set("Connection", "close")
 		invalid(err.Error())
 		return
 	}
-	_ = control.SetReadDeadline(time.Time{})
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a recorder in a test has none
 	in, err := decodeSubmit(body, len(s.config.Stock.Items))
 	if err != nil {
-		invalid(err.Error())
+		malformed(err.Error())
 		return
 	}
 	if o := s.admission.Check(v.user, in.Epoch, v.run); o != booking.OK {
+		s.abuses.add(abuseCoin)
 		s.reply(w, &v, o, nil)
 		return
 	}
@@ -245,6 +254,9 @@ func (s *Stack) submit(w http.ResponseWriter, r *http.Request, entry bool) {
 	if answer.outcome == booking.Queued || answer.outcome == booking.Confirmed {
 		s.reply(w, &v, answer.outcome, &wire.Answer{Ticket: answer.ticket.String(), WaitedMicros: answer.waited.Microseconds()})
 		return
+	}
+	if answer.outcome == booking.Invalid { // the form was right, so the key is another's
+		s.abuses.add(abuseKey)
 	}
 	s.reply(w, &v, answer.outcome, nil)
 }
@@ -263,6 +275,7 @@ func (s *Stack) poll(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	ticket, err := booking.ParseTicket(name)
 	if err != nil {
+		s.abuses.add(abuseMalformed)
 		s.reply(w, &v, booking.Invalid, &wire.Answer{Message: "ticket: want 32 lower-case hex digits"})
 		return
 	}
@@ -286,6 +299,9 @@ func (s *Stack) poll(w http.ResponseWriter, r *http.Request, name string) {
 		s.failed(err)
 		s.reply(w, &v, booking.Unknown, nil)
 		return
+	}
+	if answer.outcome == booking.Unknown {
+		s.abuses.add(abuseTicket)
 	}
 	s.reply(w, &v, answer.outcome, &wire.Answer{Ticket: name, WaitedMicros: answer.waited.Microseconds()})
 }

@@ -76,6 +76,8 @@ var (
 	descFetches    = desc("edge_fetches_total", "Fetches from the origin.")
 	descFetchFail  = desc("edge_fetch_failures_total", "Fetches that failed.")
 	descEntries    = desc("lottery_entries_total", "Lottery entries taken.")
+	descAbuses     = desc("front_refused_total", "Clients refused or cut off, by kind.", "kind")
+	descOpen       = desc("front_open_connections", "Connections by part.", "part")
 	descErrors     = desc("stores_errors_total", "Failures of a store that a request met.")
 )
 
@@ -137,6 +139,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	count(descFlagErrors, float64(flagErrors))
 	count(descErrors, float64(s.errors.Load()))
+
+	for kind := range abuses {
+		count(descAbuses, float64(s.abuses[kind].Load()), abuseNames[kind])
+	}
+	gauge(descOpen, float64(s.doors[0].connections()), "visitors")
+	gauge(descOpen, float64(s.doors[1].connections()), "admin")
 
 	last, batchMax := s.watch.latest()
 	gauge(descFree, last.get(sampleStockFree))

@@ -55,6 +55,9 @@ type Stack struct {
 	errors    atomic.Uint64 // failures of a store that a request met
 	lastError atomic.Pointer[string]
 
+	abuses abuseCounts // clients refused, by kind
+	doors  [2]*door    // of the visitors' part and the admin part
+
 	registry *prometheus.Registry
 	latency  [booking.StepPoll + 1]prometheus.Observer
 	watch    *watch
@@ -96,6 +99,13 @@ func Open(ctx context.Context, c Config, clocks ...clock.Clock) (*Stack, error) 
 // open opens everything in order; shut closes whatever part of it was reached.
 func (s *Stack) open(ctx context.Context) error {
 	c := s.config
+	most := c.Connections
+	if room := files() - filesKept; most == 0 {
+		most = min(connectionsMax, max(room, 1))
+	} else if most > room {
+		return environment{fmt.Errorf("connections: %d wanted, but this process may have only %d files open; raise the limit (ulimit -n) to %d",
+			most, files(), most+filesKept)}
+	}
 	visitors, err := listen(ctx, c.Listen)
 	if err != nil {
 		return err
@@ -140,11 +150,12 @@ func (s *Stack) open(ctx context.Context) error {
 		s.writer.Start()
 	}
 	s.watch.start()
-	s.visitor = server(http.HandlerFunc(s.visitors))
-	s.admin = server(s.adminHandler())
+	s.doors = [2]*door{{Listener: visitors, max: most, counts: &s.abuses}, {Listener: admin, max: adminConnections, counts: &s.abuses}}
+	s.visitor = s.server(s.doors[0], s.visitors)
+	s.admin = s.server(s.doors[1], s.adminHandler().ServeHTTP)
 	s.accepting.Store(true)
-	s.serving.Go(func() { _ = s.visitor.Serve(visitors) }) // it ends when Close shuts it down
-	s.serving.Go(func() { _ = s.admin.Serve(admin) })
+	s.serving.Go(func() { _ = s.visitor.Serve(s.doors[0]) }) // it ends when Close shuts it down
+	s.serving.Go(func() { _ = s.admin.Serve(s.doors[1]) })
 	return nil
 }
 
@@ -158,10 +169,10 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// server is an HTTP server that slow clients cannot hold.
-func server(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
-		MaxHeaderBytes: headerBytesMax, ErrorLog: silence}
+// server is the HTTP server behind a door, which slow clients cannot hold.
+func (s *Stack) server(d *door, h http.HandlerFunc) *http.Server {
+	return &http.Server{Handler: s.inFront(h), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
+		MaxHeaderBytes: headerBytesMax, ErrorLog: silence, DisableGeneralOptionsHandler: true, ConnContext: withConn, ConnState: d.state}
 }
 
 // openMode opens the stores' side: stock, queue and ledger as the mode wants them.

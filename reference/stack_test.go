@@ -467,12 +467,12 @@ func TestSlowClientIsCutOff(t *testing.T) {
 func TestAdminWantsToken(t *testing.T) {
 	s := serve(t, sale())
 	for _, path := range []string{wire.PathAdminStart, wire.PathAdminConfig, wire.PathAdminFaults, wire.PathAdminDrain, wire.PathAdminSamples, "/admin/else"} {
-		method := "POST"
+		method, body := "POST", "{}"
 		if path == wire.PathAdminSamples {
-			method = "GET"
+			method, body = "GET", ""
 		}
 		for _, h := range [][]string{nil, {"Authorization", "Bearer"}, {"Authorization", "Bearer wrong"}, {"Authorization", s.ready.AdminToken}, {"Authorization", "Bearer " + s.ready.AdminToken + "x"}} {
-			if r := call(t, method, s.ready.AdminURL+path, "{}", h...); r.code != 401 {
+			if r := call(t, method, s.ready.AdminURL+path, body, h...); r.code != 401 {
 				t.Errorf("%s with %v: %d", path, h, r.code)
 			}
 		}
