@@ -220,7 +220,7 @@ func (c *conn) Write(p []byte) (n int, err error) {
 // CloseWrite lets net/http end an answer before it hangs up, so that the client
 // can read it.
 func (c *conn) CloseWrite() error {
-	if t, ok := c.Conn.(*net.TCPConn); ok {
+	if t, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return t.CloseWrite()
 	}
 	return nil

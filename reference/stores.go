@@ -17,6 +17,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"spillway/internal/clock"
+	"spillway/internal/draw"
+	"spillway/internal/fault"
+	"spillway/internal/netfault"
 	"spillway/reference/ledger"
 )
 
@@ -42,13 +45,15 @@ type stores struct {
 	embedded              *miniredis.Miniredis // nil = Redis by URL
 	client                redis.UniversalClient
 	slow                  *slowness
-	db                    *ledger.DB
-	temporary             string // folder to remove; "" = none
+	net                   *links
+	db                    *ledger.DB // of the gateways, and of the writer where there is none
+	writerDB              *ledger.DB // nil when direct
+	temporary             string     // folder to remove; "" = none
 }
 
 // openStores opens both. What it has opened is closed again when it fails.
 func openStores(ctx context.Context, c Config, clk clock.Clock) (st *stores, err error) {
-	st = &stores{slow: &slowness{clock: clk}}
+	st = &stores{slow: &slowness{clock: clk}, net: newLinks(clk, draw.Seed(c.Seed))}
 	defer func() {
 		if err != nil {
 			st.close()
@@ -84,7 +89,11 @@ func (st *stores) openDatabase(ctx context.Context, c Config) error {
 		st.databaseURL = "sqlite:" + filepath.Join(dir, "ledger.db")
 	}
 	var err error
-	if st.db, err = ledger.Open(ctx, st.databaseURL, ledger.DBOptions{}); err != nil {
+	st.db, err = ledger.Open(ctx, st.databaseURL, ledger.DBOptions{Around: st.net.around(fault.GatewayDatabase)})
+	if err == nil && !c.direct() {
+		st.writerDB, err = ledger.Open(ctx, st.databaseURL, ledger.DBOptions{Around: st.net.around(fault.WriterDatabase)})
+	}
+	if err != nil {
 		if errors.Is(err, ledger.ErrDatabase) {
 			return fmt.Errorf("database: %w", err)
 		}
@@ -104,7 +113,7 @@ func (st *stores) openRedis(ctx context.Context, c Config) error {
 		st.redisURL = "redis://" + st.embedded.Addr() + "/0"
 	}
 	var err error
-	if st.client, err = dialRedis(ctx, st.redisURL, st.slow); err != nil {
+	if st.client, err = dialRedis(ctx, st.redisURL, st.net.to[fault.GatewayRedis], st.slow, st.net.full, st.net.lostRedis); err != nil {
 		return err
 	}
 	return nil
@@ -121,15 +130,16 @@ var quiet sync.Once
 // dialRedis connects to a Redis by URL, or to a Redis Cluster when the URL names
 // further addresses: redis://HOST:PORT?addr=HOST:PORT&addr=HOST:PORT. A repeated
 // submit is for the visitor to decide, so nothing is retried.
-func dialRedis(ctx context.Context, url string, hook redis.Hook) (redis.UniversalClient, error) {
+// It goes over the link, unless that is nil.
+func dialRedis(ctx context.Context, url string, link *netfault.Link, hooks ...redis.Hook) (redis.UniversalClient, error) {
 	quiet.Do(func() { redis.SetLogger(noLog{}) })
-	c, at, err := redisClient(url)
+	c, at, err := redisClient(url, link)
 	if err != nil {
 		// No more of the cause: it may show the URL, and that a password.
 		return nil, errors.New("store: the Redis URL cannot be read: want redis://HOST:PORT/DB, or redis://HOST:PORT?addr=HOST:PORT for a cluster")
 	}
-	if hook != nil {
-		c.AddHook(hook)
+	for _, h := range hooks {
+		c.AddHook(h)
 	}
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
@@ -141,7 +151,7 @@ func dialRedis(ctx context.Context, url string, hook redis.Hook) (redis.Universa
 }
 
 // redisClient is a client of what a URL names, and its addresses in words.
-func redisClient(rawURL string) (c redis.UniversalClient, at string, err error) {
+func redisClient(rawURL string, link *netfault.Link) (c redis.UniversalClient, at string, err error) {
 	if !clustered(rawURL) {
 		o, err := redis.ParseURL(rawURL)
 		if err != nil {
@@ -149,6 +159,9 @@ func redisClient(rawURL string) (c redis.UniversalClient, at string, err error) 
 		}
 		o.MaxRetries, o.DialerRetries = -1, 1
 		o.ContextTimeoutEnabled, o.DisableIdentity = true, true
+		if link != nil {
+			o.Dialer = link.Dial(redis.NewDialer(&redis.Options{DialTimeout: storePatience, TLSConfig: o.TLSConfig}))
+		}
 		return redis.NewClient(o), o.Addr, nil
 	}
 	o, err := redis.ParseClusterURL(rawURL)
@@ -157,6 +170,9 @@ func redisClient(rawURL string) (c redis.UniversalClient, at string, err error) 
 	}
 	o.MaxRetries, o.DialerRetries = -1, 1
 	o.ContextTimeoutEnabled, o.DisableIdentity = true, true
+	if link != nil {
+		o.Dialer = link.Dial(redis.NewDialer(&redis.Options{DialTimeout: storePatience, TLSConfig: o.TLSConfig}))
+	}
 	return redis.NewClusterClient(o), strings.Join(o.Addrs, ", "), nil
 }
 
@@ -188,6 +204,9 @@ func (st *stores) close() {
 	}
 	if st.embedded != nil {
 		st.embedded.Close()
+	}
+	if st.writerDB != nil {
+		_ = st.writerDB.Close()
 	}
 	if st.db != nil {
 		_ = st.db.Close()

@@ -1,6 +1,7 @@
 package netfault
 
 import (
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -171,6 +172,24 @@ func (c *conn) Close() error {
 	c.closeOnce.Do(func() { close(c.closed) })
 	c.link.leave(c.session)
 	return c.Conn.Close()
+}
+
+// CloseWrite ends what is sent, where the connection below can.
+func (c *conn) CloseWrite() error {
+	if t, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return t.CloseWrite()
+	}
+	return nil
+}
+
+var errNoSyscall = errors.New("netfault: the connection below has no descriptor")
+
+// SyscallConn lets a pool look whether an idle connection still stands.
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
+	if t, ok := c.Conn.(syscall.Conn); ok {
+		return t.SyscallConn()
+	}
+	return nil, errNoSyscall
 }
 
 // SetDeadline implements net.Conn.

@@ -91,11 +91,7 @@ func pump(to, from net.Conn, broken func()) {
 			}
 		}
 		if err == io.EOF {
-			half := to
-			if c, ok := to.(*conn); ok {
-				half = c.Conn
-			}
-			if t, ok := half.(*net.TCPConn); ok {
+			if t, ok := to.(interface{ CloseWrite() error }); ok {
 				_ = t.CloseWrite() // its peer may be gone
 			}
 			return
