@@ -9,7 +9,7 @@ TOOL     = $(GO) tool -modfile=internal/tools/go.mod
 SEED    ?= 1
 ARGS    ?=
 
-.PHONY: help build spike test sweep layers sim plan validate scales smoke bench fuzz check second-machine clean
+.PHONY: help build spike test sweep layers sim plan validate scales chaos smoke bench fuzz check second-machine clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -39,6 +39,9 @@ validate: build ## calibrate on a short attack, predict other points, measure th
 
 scales: build ## one scenario at 1:1, 1:100, 1:1000 and at the attack's scale, simulated; one figure
 	@$(BIN) scales --seed $(SEED) $(ARGS)
+
+chaos: build ## the rush under each fault in turn: what was lost (must read 0), and how long it took to recover; under ten minutes
+	@$(BIN) chaos --seed $(SEED) $(ARGS)
 
 smoke: build ## a ten-second rush, for CI
 	@$(BIN) attack smoke --seed $(SEED) $(ARGS)
