@@ -99,8 +99,10 @@ func Recover(calm, r *record.Record) Recovery {
 var (
 	// Unanswered are the requests that nobody can tell the fate of.
 	Unanswered = []booking.Outcome{booking.Unknown, booking.Failed, booking.Timeout}
-	// TurnedAway are those refused for want of room, not of stock.
-	TurnedAway = []booking.Outcome{booking.Busy, booking.Shed, booking.Limited, booking.Expired, booking.Degraded, booking.OverBudget}
+	// TurnedAway are those that the gateways had no room for. "Busy" is not among them: a
+	// full queue shows in its age, and a sale that was held up sells on when the calm one
+	// is over.
+	TurnedAway = []booking.Outcome{booking.Shed, booking.Limited, booking.Expired, booking.Degraded, booking.OverBudget}
 )
 
 // perSecond is how many requests of each second of the run had one of the outcomes, by
@@ -131,7 +133,7 @@ func FaultTable(runs []*record.Record) Table {
 		"dead letters", "unknown", "no answer", "oldest entry", "time to recover"),
 		Notes: []string{"The invariants must read 0. Dead letters are entries that nobody can read, or that five deliveries could not settle; a person sees to them.",
 			"Unknown: answers that could not tell, which the same press again settles. No answer: refused, reset or timed out.",
-			"Time to recover, in seconds of the run: from the end of the fault to the last moment at which the oldest entry of the queue, or of the requests of a second those that ended unknown or without an answer or were turned away (busy, shed, degraded), were worse than ever in the run without a fault."}}
+			"Time to recover, in seconds of the run: from the end of the fault to the last moment at which the oldest entry of the queue, or of the requests of a second those that ended unknown or without an answer or were turned away by the gateways (shed, degraded …), were worse than ever in the run without a fault."}}
 	for _, r := range runs {
 		x := Recover(runs[0], r)
 		row := []string{x.Fault}
