@@ -7,9 +7,11 @@ LDFLAGS := -s -w -X spillway/internal/cli.commit=$(COMMIT)
 BIN     := bin/spillway
 TOOL     = $(GO) tool -modfile=internal/tools/go.mod
 SEED    ?= 1
+IMAGES  ?= app redis postgres nginx prometheus
+REAL     = ./internal/containers ./reference/...
 ARGS    ?=
 
-.PHONY: help build spike test sweep layers sim plan validate scales chaos smoke bench fuzz check second-machine clean
+.PHONY: help build spike test sweep layers sim plan validate scales chaos smoke bench fuzz check second-machine images test-real bench-real clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -70,6 +72,15 @@ second-machine: ## the simulator's digests on another architecture (arm64, emula
 	@d=$$(mktemp -d) && trap 'rm -rf "$$d"' EXIT && \
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -c -o $$d/sim.arm64 ./sim && cd sim && qemu-aarch64 $$d/sim.arm64 -test.v -test.run TestGoldenDigests
 	GOAMD64=v3 $(GO) test -count=1 -run TestGoldenDigests ./sim
+
+images: build ## the images of the program, Redis, PostgreSQL, nginx and Prometheus: pulled, or made from Debian's packages
+	@docker/images.sh $(IMAGES)
+
+test-real: ## container tests on real Redis, Redis Cluster and PostgreSQL; they want "make images" first
+	$(GO) test -count=1 -timeout 10m -tags real -run '^TestReal' $(REAL)
+
+bench-real: ## submits/s on real Redis, rows/s on real PostgreSQL with fsync on
+	$(GO) test -count=1 -timeout 10m -tags real -run '^$$' -bench '^BenchmarkReal' $(REAL)
 
 clean: ## remove what was built and written
 	rm -rf bin reports/out

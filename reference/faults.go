@@ -172,7 +172,7 @@ func (f *faults) apply(in wire.Fault, on, again bool) error {
 			s.writer.Resume()
 		}
 	case fault.SlowStore:
-		d := seconds(amount)
+		d := ofSeconds(amount)
 		s.stores.slow.extra.Store(int64(d))
 		if s.writer != nil {
 			s.writer.SlowBy(d)
@@ -220,7 +220,7 @@ func (f *faults) apply(in wire.Fault, on, again bool) error {
 		}
 		return s.db.Full(ctx, on)
 	case fault.ClockStep:
-		f.stepClock(seconds(amount))
+		f.stepClock(ofSeconds(amount))
 	case fault.AckLost:
 		if in.Target == fault.Redis {
 			s.stores.net.lostRedis.set(amount)
@@ -243,7 +243,7 @@ func (f *faults) apply(in wire.Fault, on, again bool) error {
 	return nil
 }
 
-func seconds(s float64) time.Duration { return time.Duration(s * 1e9) }
+func ofSeconds(s float64) time.Duration { return time.Duration(s * 1e9) }
 
 // redis takes the embedded Redis away or brings it back, with its memory or empty.
 func (f *faults) redis(away, empty bool) error {
@@ -297,8 +297,8 @@ func (f *faults) links() {
 			case touches && a.Kind == fault.Pause && (a.Target != fault.Redis || f.s.stores.embedded == nil) && a.Target != fault.Gateway:
 				st.Mode = max(st.Mode, netfault.Stalled)
 			case a.Kind == fault.Slow && between:
-				st.Delay += seconds(a.Amount)
-				st.Jitter += seconds(a.Amount * jitterShare)
+				st.Delay += ofSeconds(a.Amount)
+				st.Jitter += ofSeconds(a.Amount * jitterShare)
 			}
 		}
 		if st != link.State() {

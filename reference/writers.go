@@ -17,7 +17,8 @@ import (
 // writers is the writer of a backend and, when it was killed, the next one. It has
 // the methods of a ledger.Writer and passes them to the one that lives.
 type writers struct {
-	open func(name string) (*seat, error) // makes the n-th writer, with connections of its own
+	name string                           // of all of them; a number follows
+	open func(name string) (*seat, error) // makes one, with connections of its own
 	fail func(error)
 
 	mu      sync.Mutex
@@ -27,6 +28,7 @@ type writers struct {
 	started bool
 	closed  bool
 	stopped bool
+	standby bool
 	slow    time.Duration
 	repeat  int            // entries that are still to be delivered again
 	dying   sync.WaitGroup // the killed ones, until their last call has failed
@@ -41,15 +43,15 @@ type seat struct {
 }
 
 // newWriters makes the first writer, which does nothing until Start.
-func newWriters(open func(name string) (*seat, error), fail func(error)) (*writers, error) {
-	w := &writers{open: open, fail: fail}
+func newWriters(name string, open func(name string) (*seat, error), fail func(error)) (*writers, error) {
+	w := &writers{name: name, open: open, fail: fail}
 	return w, w.next()
 }
 
 // next puts a new writer in the place of the last. The mutex is held, or nobody else
 // knows w yet.
 func (w *writers) next() error {
-	s, err := w.open(fmt.Sprintf("writer-%d", w.n+1))
+	s, err := w.open(fmt.Sprintf("%s-%d", w.name, w.n+1))
 	if err != nil {
 		return err
 	}
@@ -58,6 +60,7 @@ func (w *writers) next() error {
 	if w.stopped {
 		s.Stop()
 	}
+	s.Standby(w.standby)
 	s.SlowBy(w.slow)
 	s.source.again(w.repeat)
 	if w.started {
@@ -130,6 +133,14 @@ func (w *writers) setStopped(on bool) {
 			s.Resume()
 		}
 	})
+}
+
+// Standby lets no batch begin while another process has its turn.
+func (w *writers) Standby(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.standby = on
+	w.each(func(s *seat) { s.Standby(on) })
 }
 
 // SlowBy makes every batch take d longer.

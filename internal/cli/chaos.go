@@ -31,11 +31,8 @@ var strength = map[string]string{fault.Seconds: "800ms", fault.Share: "20 %", fa
 // strengthOf are the exceptions.
 var strengthOf = map[string]string{fault.ClockStep: "4h"}
 
-// notYet are the faults that the backend does not survive yet; they run when asked for.
-var notYet = map[string]string{fault.RedisEmpty: "the sale is not rebuilt by itself yet"}
-
 func (c *chaosCmd) Run(a *app) error {
-	names, skipped, err := c.names()
+	names, err := c.names()
 	if err != nil {
 		return badInput(err)
 	}
@@ -60,9 +57,6 @@ func (c *chaosCmd) Run(a *app) error {
 		return err
 	}
 	show := newProgress(a.stderr)
-	for _, s := range skipped {
-		show.say("      left out: %s", s)
-	}
 	points := filepath.Join(dir, pointsDir)
 	if err := os.MkdirAll(points, 0o755); err != nil {
 		return environment(fmt.Errorf("cannot make the folder of the points: %w", err))
@@ -95,8 +89,8 @@ func (c *chaosCmd) Run(a *app) error {
 // betweenRuns is what starting, draining and checking a backend takes, about.
 const betweenRuns = 2 * time.Second
 
-// names are the faults to run, the calm run first, and what was left out and why.
-func (c *chaosCmd) names() (names, skipped []string, err error) {
+// names are the faults to run, the calm run first.
+func (c *chaosCmd) names() (names []string, err error) {
 	names = []string{reports.NoFault}
 	for _, want := range c.Fault {
 		kind, target, _ := strings.Cut(want, ":")
@@ -106,13 +100,13 @@ func (c *chaosCmd) names() (names, skipped []string, err error) {
 		}
 		for _, target := range targets {
 			if _, err := fault.Find(kind, target); err != nil {
-				return nil, nil, fmt.Errorf("--fault %s: %w%s", want, err, scenarios.DidYouMean(kind, fault.Kinds()))
+				return nil, fmt.Errorf("--fault %s: %w%s", want, err, scenarios.DidYouMean(kind, fault.Kinds()))
 			}
 			names = append(names, fault.Name(kind, target))
 		}
 	}
 	if len(c.Fault) > 0 {
-		return names, nil, nil
+		return names, nil
 	}
 	for _, row := range fault.Table {
 		targets := row.Targets
@@ -120,15 +114,10 @@ func (c *chaosCmd) names() (names, skipped []string, err error) {
 			targets = []string{""}
 		}
 		for _, target := range targets {
-			name := fault.Name(row.Kind, target)
-			if why := notYet[name]; why != "" {
-				skipped = append(skipped, name+": "+why)
-				continue
-			}
-			names = append(names, name)
+			names = append(names, fault.Name(row.Kind, target))
 		}
 	}
-	return names, skipped, nil
+	return names, nil
 }
 
 // load reads the scenario and puts the flags on it.

@@ -42,6 +42,7 @@ type command struct {
 
 	DLQ      dlqCmd      `cmd:"" name:"dlq" help:"Dead letters: list, show, replay, discard, audit."`
 	Scenario scenarioCmd `cmd:"" help:"List, show, explain or validate scenarios."`
+	Health   healthCmd   `cmd:"" help:"Ask a backend whether it can serve; the health check of its image."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 

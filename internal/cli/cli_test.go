@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,6 +129,7 @@ func TestExitBadInput(t *testing.T) {
 		{"nothing in flight", []string{"attack", "smoke", "--in-flight=-5", "--out", dir}, "at least 1"},
 		{"more users than fit", []string{"attack", "smoke", "--set", "population.users=1e12 users", "--out", dir}, "people scale"},
 		{"negative number of items", []string{"dlq", "list", "--redis", "redis://127.0.0.1:1", "--items=-1"}, "--items"},
+		{"health of no URL", []string{"health", "--url", "127.0.0.1:8080"}, "http://HOST:PORT"},
 		{"address that is none", []string{"serve", "smoke", "--listen", "nonsense"}, "HOST:PORT"},
 		{"port that is none", []string{"serve", "smoke", "--listen", "127.0.0.1:99999"}, "HOST:PORT"},
 		{"database that is none", []string{"serve", "smoke", "--db", "mysql://localhost/x", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, "postgres://"},
@@ -166,6 +169,7 @@ func TestExitEnvironment(t *testing.T) {
 		{"port in use", []string{"serve", "smoke", "--listen", busy.Addr().String(), "--admin-listen", "127.0.0.1:0"}, "in use"},
 		{"target refuses", []string{"attack", "smoke", "--target", dead, "--out", t.TempDir()}, "refused"},
 		{"unwritable folder", []string{"attack", "smoke", "--out", filepath.Join(file, "run")}, "folder"},
+		{"nobody to be healthy", []string{"health", "--url", dead}, "refused"},
 		{"no such Redis", []string{"dlq", "list", "--redis", strings.Replace(dead, "http", "redis", 1)}, "refused"},
 		{"no such cluster", []string{"dlq", "list", "--redis", strings.Replace(dead, "http", "redis", 1) + "?addr=127.0.0.1:1"}, "refused"},
 		{"no such PostgreSQL", []string{"serve", "smoke", "--db", deadDB, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, "refused"},
@@ -418,4 +422,24 @@ func FuzzDecodeConfig(f *testing.F) {
 			t.Fatalf("what was written cannot be read: %v", err)
 		}
 	})
+}
+
+func TestHealth(t *testing.T) {
+	status := http.StatusOK
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" {
+			t.Errorf("asked for %s", r.URL.Path)
+		}
+		w.WriteHeader(status)
+	}))
+	defer backend.Close()
+	if code, _, stderr := spillway("health", "--url", backend.URL+"/"); code != gate.ExitOK || stderr != "" {
+		t.Errorf("ready: exit %d, %s", code, stderr)
+	}
+	status = http.StatusServiceUnavailable
+	code, _, stderr := spillway("health", "--url", backend.URL)
+	if code != gate.ExitEnvironment {
+		t.Errorf("not ready: exit %d", code)
+	}
+	oneClearLine(t, stderr)
 }
