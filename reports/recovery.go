@@ -36,14 +36,18 @@ type Recovery struct {
 	Age     Value            `json:"oldest_entry_s"` // at most, seconds of the run
 	// Took is the time to recover in seconds of the run: from the end of the fault to
 	// the last moment at which a figure was still worse than ever in the calm run. The
-	// figures are the age of the oldest entry in the queue, and of the requests of a second
-	// those that ended unknown or without an answer, and those that were turned away.
-	// 0 = none was; Unsure = until the end.
+	// figures are the age of the oldest entry in the queue (by more than 200 ms), and of the
+	// requests of a second those that ended unknown or without an answer, and those that
+	// were turned away (by more than 5 % of them). 0 = none was; Unsure = until the end.
 	Took Value `json:"time_to_recover_s"`
 }
 
-// agePlay is how much older than in the calm run the oldest entry may be: two looks.
-const agePlay = 200 * time.Millisecond
+// What may be luck: how much older than in the calm run the oldest entry may be, two
+// looks; and which share of a second's requests more may end badly.
+const (
+	agePlay   = 200 * time.Millisecond
+	sharePlay = 0.05
+)
 
 // Recover holds a run under a fault against the calm run of the same seed. The run's
 // marks say when its fault was; without them nothing is known of Took.
@@ -75,12 +79,14 @@ func Recover(calm, r *record.Record) Recovery {
 	}
 	for _, outcomes := range [][]booking.Outcome{Unanswered, TurnedAway} {
 		worst := uint64(0)
-		for _, n := range perSecond(calm, outcomes) {
+		bad, _ := perSecond(calm, outcomes)
+		for _, n := range bad {
 			worst = max(worst, n)
 		}
-		for i, n := range perSecond(r, outcomes) {
+		bad, all := perSecond(r, outcomes)
+		for i, n := range bad {
 			// The second in which the fault ended is the fault's.
-			if at := time.Duration(i+1) * time.Second; time.Duration(i)*time.Second >= end && n > worst {
+			if at := time.Duration(i+1) * time.Second; time.Duration(i)*time.Second >= end && float64(n) > float64(worst)+sharePlay*float64(all[i]) {
 				last = max(last, at)
 			}
 		}
@@ -105,23 +111,22 @@ var (
 	TurnedAway = []booking.Outcome{booking.Shed, booking.Limited, booking.Expired, booking.Degraded, booking.OverBudget}
 )
 
-// perSecond is how many requests of each second of the run had one of the outcomes, by
-// the second in which they were due.
-func perSecond(r *record.Record, outcomes []booking.Outcome) []uint64 {
-	var out []uint64
+// perSecond is how many requests of each second of the run had one of the outcomes, and
+// how many there were, by the second in which they were due.
+func perSecond(r *record.Record, outcomes []booking.Outcome) (bad, all []uint64) {
 	for k, h := range r.Hists { // in no order: sums
 		if k.Clock != record.Response || k.Second < 0 || k.Second > 1e6 || !slices.Contains(booking.Steps(), k.Span) {
 			continue
 		}
-		if o, err := booking.ParseOutcome(k.Outcome); err != nil || !slices.Contains(outcomes, o) {
-			continue
+		for len(all) <= int(k.Second) {
+			bad, all = append(bad, 0), append(all, 0)
 		}
-		for len(out) <= int(k.Second) {
-			out = append(out, 0)
+		all[k.Second] += h.Count()
+		if o, err := booking.ParseOutcome(k.Outcome); err == nil && slices.Contains(outcomes, o) {
+			bad[k.Second] += h.Count()
 		}
-		out[k.Second] += h.Count()
 	}
-	return out
+	return bad, all
 }
 
 // invariants in the order of the table.
@@ -133,7 +138,7 @@ func FaultTable(runs []*record.Record) Table {
 		"dead letters", "unknown", "no answer", "oldest entry", "time to recover"),
 		Notes: []string{"The invariants must read 0. Dead letters are entries that nobody can read, or that five deliveries could not settle; a person sees to them.",
 			"Unknown: answers that could not tell, which the same press again settles. No answer: refused, reset or timed out.",
-			"Time to recover, in seconds of the run: from the end of the fault to the last moment at which the oldest entry of the queue, or of the requests of a second those that ended unknown or without an answer or were turned away by the gateways (shed, degraded …), were worse than ever in the run without a fault."}}
+			"Time to recover, in seconds of the run: from the end of the fault to the last moment at which the oldest entry of the queue, or of the requests of a second those that ended unknown or without an answer or were turned away by the gateways (shed, degraded …), were worse than ever in the run without a fault (by more than 200 ms or 5 % of the requests: less is luck)."}}
 	for _, r := range runs {
 		x := Recover(runs[0], r)
 		row := []string{x.Fault}
