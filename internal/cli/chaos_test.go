@@ -64,8 +64,8 @@ func TestChaosRefuses(t *testing.T) {
 func TestChaosLeavesAReport(t *testing.T) {
 	whole(t)
 	dir := t.TempDir()
-	code, out, stderr := spillway("chaos", "--fault", "outage", "--fault", "poison", "--set", "window.to=24s", "--set", "window.recovery=20s",
-		"--set", "window.peak=10s", "--at", "8s", "--for", "8s", "--scale", "1:2000", "--out", dir)
+	code, out, stderr := spillway("chaos", "--fault", "outage", "--fault", "poison", "--set", "window.recovery=20s", "--set", "window.to=24s",
+		"--at", "8s", "--for", "8s", "--scale", "1:2000", "--out", dir)
 	if code != 0 {
 		t.Fatalf("exit code %d: %s%s", code, out, stderr)
 	}
