@@ -69,8 +69,9 @@ func (f *faults) check(in wire.Fault) (amount float64, err error) {
 	s := f.s
 	needs := func(word string) bool { return strings.Contains(in.Target, word) }
 	switch n := len(s.instances); {
-	case s.writer == nil && (in.Kind == fault.WriterStop || in.Kind == fault.Duplicate || needs(fault.Writer)):
-		return 0, fmt.Errorf("fault %s: this backend books at once and has no writer", name)
+	case s.queue != nil && s.writer == nil && in.Kind == fault.Poison, // one of a deployment's processes is enough
+		s.writer == nil && (in.Kind == fault.WriterStop || in.Kind == fault.Duplicate || needs(fault.Writer)):
+		return 0, fmt.Errorf("fault %s: this process has no writer", name)
 	case s.queue == nil && (needs(fault.Redis) || slices.Contains([]string{fault.RedisEmpty, fault.RedisFull, fault.Poison}, in.Kind)):
 		return 0, fmt.Errorf("fault %s: this backend books in the database and has no Redis", name)
 	case s.stores.embedded == nil && (in.Kind == fault.RedisEmpty || name == fault.Name(fault.Kill, fault.Redis)):
@@ -310,6 +311,9 @@ func (f *faults) links() {
 // poison puts entries into the queue that nobody can read: text that is none, an
 // entry without its field, one that breaks off.
 func (f *faults) poison(n int) error {
+	if f.s.lease != nil && !f.s.lease.held() {
+		return nil // the writer whose turn it is does it
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), injectLimit)
 	defer cancel()
 	values := [][]string{{"e", "\x00\xff{poison}"}, {"poison", "no field e"}, {"e", strings.Repeat("9", 40)}}

@@ -435,7 +435,7 @@ func TestFaultsRefused(t *testing.T) {
 		{s, wire.Fault{Kind: fault.Kill, For: 1}, "fault kill: target is missing"},
 		{s, wire.Fault{Kind: fault.Kill, Target: fault.Gateway, Amount: 16, For: 1}, "fault kill:gateway: amount 16: want a whole number from 1 to 15, one must stay"},
 		{s, wire.Fault{Kind: fault.Outage}, "fault outage: for_ns 0"},
-		{direct, wire.Fault{Kind: fault.Kill, Target: fault.Writer, For: 1}, "fault kill:writer: this backend books at once and has no writer"},
+		{direct, wire.Fault{Kind: fault.Kill, Target: fault.Writer, For: 1}, "fault kill:writer: this process has no writer"},
 		{direct, wire.Fault{Kind: fault.Cut, Target: fault.GatewayRedis, For: 1}, "fault cut:gateway-redis: this backend books in the database and has no Redis"},
 		{direct, wire.Fault{Kind: fault.Poison, Amount: 1, For: 1}, "fault poison: this backend books in the database"},
 		{direct, wire.Fault{Kind: fault.EdgeStale, For: 1}, "fault edge-stale: this backend has no edge"},
