@@ -397,7 +397,7 @@ func TestClockStep(t *testing.T) {
 			if now := s.run(s.clock.Now()); now < before || now > before+10*time.Second {
 				t.Errorf("the run's clock went from %v to %v", before, now)
 			}
-			if d := s.wall().Sub(time.Now()); (d - time.Duration(step*1e9)).Abs() > time.Second {
+			if d := time.Until(s.wall()); (d - time.Duration(step*1e9)).Abs() > time.Second {
 				t.Errorf("the wall clock is %v away, want %v s", d, step)
 			}
 			coin, now := coinOf(t, config, s)
