@@ -25,7 +25,7 @@ func (l *Link) conn(under net.Conn) (net.Conn, bool) {
 		reset(under)
 		return under, false
 	}
-	c.session = s
+	c.passage = s
 	return c, true
 }
 
@@ -41,7 +41,7 @@ func reset(c net.Conn) {
 type conn struct {
 	net.Conn
 	link    *Link
-	session *session
+	passage *passage
 
 	reading sync.Mutex
 	held    []byte // read from below and not yet delivered
@@ -106,7 +106,7 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // sink notes that something was lost on the connection, which must not live on.
 func (c *conn) sink() {
-	c.session.sank.Store(true)
+	c.passage.sank.Store(true)
 	if c.link.now.Load().Mode != Hole { // it ended meanwhile, and did not see the note
 		reset(c.Conn)
 	}
@@ -121,7 +121,7 @@ func (c *conn) pass(bytes int, deadline *time.Time) error {
 	if err != nil {
 		return err
 	}
-	if d := c.link.latency(st, c.session, bytes); d > 0 {
+	if d := c.link.latency(st, c.passage, bytes); d > 0 {
 		ring, stop := c.link.after(d)
 		defer stop()
 		return c.wait(ring, deadline)
@@ -170,7 +170,7 @@ func (c *conn) wait(ring <-chan struct{}, deadline *time.Time) error {
 // Close implements net.Conn.
 func (c *conn) Close() error {
 	c.closeOnce.Do(func() { close(c.closed) })
-	c.link.leave(c.session)
+	c.link.leave(c.passage)
 	return c.Conn.Close()
 }
 

@@ -57,11 +57,11 @@ type Link struct {
 
 	mu    sync.Mutex
 	conns uint64              // opened so far
-	ends  map[*session]func() // how to break what is under way
+	ends  map[*passage]func() // how to break what is under way
 }
 
-// session is one connection or call: it has its own luck.
-type session struct {
+// passage is one connection or call: it has its own luck.
+type passage struct {
 	id       uint64
 	messages atomic.Uint32
 	sank     atomic.Bool // sent something into a black hole
@@ -69,7 +69,7 @@ type session struct {
 
 // New makes a link that is up.
 func New(clk clock.Clock, seed draw.Seed) *Link {
-	l := &Link{clock: clk, seed: seed, ends: map[*session]func(){}}
+	l := &Link{clock: clk, seed: seed, ends: map[*passage]func(){}}
 	l.now.Store(&state{done: make(chan struct{})})
 	return l
 }
@@ -96,20 +96,20 @@ func (l *Link) Set(to State) {
 }
 
 // begin enters a connection or call into the link; false says that it is cut.
-func (l *Link) begin(end func()) (*session, bool) {
+func (l *Link) begin(end func()) (*passage, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.now.Load().Mode == Cut {
 		return nil, false
 	}
 	l.conns++
-	s := &session{id: l.conns}
+	s := &passage{id: l.conns}
 	l.ends[s] = end
 	return s, true
 }
 
 // leave takes it out again; false says that it was broken.
-func (l *Link) leave(s *session) bool {
+func (l *Link) leave(s *passage) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, there := l.ends[s]
@@ -137,7 +137,7 @@ func (l *Link) open(quit func(<-chan struct{}) error) (*state, error) {
 }
 
 // latency is how long a message of some bytes is under way one way.
-func (l *Link) latency(st *state, s *session, bytes int) time.Duration {
+func (l *Link) latency(st *state, s *passage, bytes int) time.Duration {
 	if st.calm() {
 		return 0
 	}
