@@ -210,7 +210,7 @@ func FuzzRedisURL(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		c, _, err := redisClient(raw)
+		c, _, err := redisClient(raw, nil)
 		if err != nil {
 			return
 		}
