@@ -10,8 +10,10 @@ SEED    ?= 1
 IMAGES  ?= app redis postgres nginx prometheus
 REAL     = ./internal/containers ./reference/...
 ARGS    ?=
+# The compose of the Docker here: the engine's own plug-in, or the older program.
+COMPOSE  = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose) -p spillway --env-file bin/deployment.env -f docker/compose.yaml
 
-.PHONY: help build spike test sweep layers sim plan validate scales smoke bench fuzz check second-machine images test-real bench-real clean
+.PHONY: help build spike test sweep layers sim plan validate scales smoke bench fuzz check second-machine images test-real bench-real up down spike-real clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -78,6 +80,21 @@ test-real: ## container tests on real Redis, Redis Cluster and PostgreSQL; they 
 
 bench-real: ## submits/s on real Redis, rows/s on real PostgreSQL with fsync on
 	$(GO) test -count=1 -timeout 10m -tags real -run '^$$' -bench '^BenchmarkReal' $(REAL)
+
+up: images bin/deployment.env ## the deployment: edge on 127.0.0.1:18080, sixteen gateways, two writers, Redis, PostgreSQL, Prometheus on 127.0.0.1:19090
+	@$(COMPOSE) up -d --remove-orphans
+	@docker/ready.sh
+
+down: bin/deployment.env ## stop the deployment and remove its containers, networks and volumes
+	@$(COMPOSE) down --volumes --remove-orphans --timeout 5
+
+bin/deployment.env: # secrets of this deployment, made by chance
+	@mkdir -p bin && umask 077 && for name in SPILLWAY_SECRET SPILLWAY_ADMIN_TOKEN SPILLWAY_DB_PASSWORD; do \
+	  echo "$$name=$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"; done > $@
+
+spike-real: down up ## the opening rush against a fresh deployment, its report, and the books of its database
+	@set -a && . bin/deployment.env && set +a && $(BIN) attack --seed $(SEED) --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 \
+	  --redis redis://127.0.0.1:16379/0 --db "postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" $(ARGS)
 
 clean: ## remove what was built and written
 	rm -rf bin reports/out

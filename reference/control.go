@@ -304,7 +304,7 @@ func (x *Control) samples(w http.ResponseWriter, r *http.Request) {
 		x.watch(a, now)
 	}
 	out := merge(x.members, heard, after, now)
-	out.Notes = x.notes()
+	out.Notes = append(out.Notes, x.notes()...)
 	answerJSON(w, out)
 }
 
