@@ -19,6 +19,7 @@ const (
 	defaultListen = "127.0.0.1:0"
 	defaultEvent  = "spillway"
 	instancesMax  = 1024
+	defaultGrace  = time.Second // ten looks of a gateway
 )
 
 // defaults fills in the values whose zero means "as usual".
@@ -31,6 +32,9 @@ func (c Config) defaults() Config {
 	}
 	if c.Event == "" {
 		c.Event = defaultEvent
+	}
+	if c.Stock.Grace == 0 && c.Redis != "" {
+		c.Stock.Grace = defaultGrace
 	}
 	if c.Gateway.Instances == 0 {
 		c.Gateway.Instances = 1
@@ -86,12 +90,17 @@ func (c Config) check() error {
 	}{
 		{"edge.config_life", c.Edge.ConfigLife}, {"edge.catalogue_life", c.Edge.CatalogueLife}, {"edge.client_life", c.Edge.ClientLife},
 		{"gateway.unit_time", c.Gateway.UnitTime}, {"gateway.drop_after", c.Gateway.DropAfter}, {"gateway.retry_after", c.Gateway.RetryAfter},
-		{"stock.closed_life", c.Stock.ClosedLife}, {"stock.linger", c.Stock.Linger}, {"ledger.every", c.Ledger.Every},
+		{"stock.closed_life", c.Stock.ClosedLife}, {"stock.linger", c.Stock.Linger}, {"stock.grace", c.Stock.Grace}, {"ledger.every", c.Ledger.Every},
 		{"ledger.flush_every", c.Ledger.FlushEvery}, {"gateway.ladder.hold", c.Gateway.Ladder.Hold}, {"close_at", c.CloseAt},
 	}
 	for _, t := range times {
 		if t.d < 0 {
 			return fmt.Errorf("%s: %v: want a duration of 0 or more", t.key, t.d)
+		}
+	}
+	if c.Crash != "" {
+		if _, _, err := parseCrash(c.Crash); err != nil {
+			return err
 		}
 	}
 	switch {
@@ -107,6 +116,10 @@ func (c Config) check() error {
 		return fmt.Errorf("stock.items: %d items: want 1 to %d", len(c.Stock.Items), stock.ItemsMax)
 	case c.Stock.BatchMax > stock.BatchLimit:
 		return fmt.Errorf("stock.batch_max: %d: want at most %d", c.Stock.BatchMax, stock.BatchLimit)
+	case c.Secret != "" && len(c.Secret) < secretMin:
+		return fmt.Errorf("secret: %d characters: want at least %d, as openssl rand -hex 32 makes them", len(c.Secret), secretMin)
+	case c.Phones && c.Secret == "":
+		return fmt.Errorf("secret: phones are kept under a key: set it, at least %d characters", secretMin)
 	case c.Mode == booking.ModeTimedWriter && c.Ledger.FlushEvery == 0:
 		return fmt.Errorf("ledger.flush_every: mode timed-writer needs it, more than 0")
 	case c.Mode == booking.ModeLottery && c.Off["queue"]:
@@ -145,14 +158,9 @@ func sortedLayers() []string {
 	return words
 }
 
-// secretMin is the shortest secret, in bytes.
-const secretMin = 16
-
 // checkRole refuses a role that cannot work with the others.
 func (c Config) checkRole() error {
 	switch {
-	case c.Secret != "" && len(c.Secret) < secretMin:
-		return fmt.Errorf("secret: %d bytes: want at least %d", len(c.Secret), secretMin)
 	case c.Role == RoleAll:
 		return nil
 	case c.Role != RoleGateway && c.Role != RoleWriter:

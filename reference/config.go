@@ -25,7 +25,9 @@ type Config struct {
 	Mode    booking.Mode    `json:"mode"`
 	OpenAt  time.Duration   `json:"open_at"`  // offset of the opening
 	CloseAt time.Duration   `json:"close_at"` // offset of the end of booking; 0 = never by time
-	Seed    uint64          `json:"seed"`     // keys service times and tickets of a test run
+	Seed    uint64          `json:"seed"`     // keys service times, and without a secret the tickets of a test run
+	Secret  string          `json:"secret"`   // keys tickets and phone numbers, 32 characters or more; all processes of an event share it, and keep it
+	Phones  bool            `json:"phones"`   // a person is told by the phone number of the submit, which is then required
 	Classes []booking.Class `json:"classes"`
 	Bots    uint64          `json:"bots_from"` // users from this id on are bots, for labels only
 
@@ -37,10 +39,9 @@ type Config struct {
 	Database    string `json:"database"`     // "" = SQLite file in Dir; "sqlite:PATH" or "postgres://…"
 	Dir         string `json:"dir"`          // folder of the embedded database; "" = a temporary one
 	Event       string `json:"event"`        // hash tag of all keys, "{event}:…"
-	// Secret keys the tickets and is the same in all processes of an event: at
-	// least 16 bytes. "" = from the seed, or by chance without one; a role that
-	// shares the sale wants it.
-	Secret string `json:"secret"`
+	// Crash, for tests, is the crash point at which the process kills itself:
+	// "POINT", or "POINT:N" for its N-th passing; "" = none. See CrashPoints.
+	Crash string `json:"crash"`
 	// Share is a gateway's part of the pooled limits of Gateway, more than 0 and up
 	// to 1; 0 = all. A limiter has whole slots: see gateway.Slots for the floor.
 	Share float64 `json:"share"`
@@ -113,6 +114,10 @@ type StockConfig struct {
 	ClosedLife time.Duration `json:"closed_life"` // life of the local closed flag
 	BatchMax   int           `json:"batch_max"`   // submits a script call takes at the most
 	Linger     time.Duration `json:"linger"`      // longest wait for a batch to fill
+	// Grace is how long a rebuild waits for the other gateways to offer what they
+	// have accepted; 0 = 1 s with a Redis by URL, and not at all with the embedded
+	// one, which has no other gateways.
+	Grace time.Duration `json:"grace"`
 }
 
 // QueueConfig sets the queue.

@@ -24,7 +24,7 @@ func shared(t *testing.T) (Config, *miniredis.Miniredis) {
 	m := miniredis.RunT(t)
 	c := sale()
 	c.Redis, c.Database = "redis://"+m.Addr(), "sqlite:"+filepath.Join(t.TempDir(), "ledger.db")
-	c.Secret, c.AdminToken = "a secret of the test", "token"
+	c.Secret, c.AdminToken = "a secret of the test, and of it alone", "token"
 	return c, m
 }
 

@@ -46,6 +46,7 @@ type Stack struct {
 	lease      *lease           // of a writer with a role; nil = it writes alone
 	board      *board           // of a role; nil = one process is all there is
 	lossless   *ledger.Lossless // nil when streamed
+	guarding   *guardLoop       // nil when direct
 	desk       *lottery.Desk    // lottery only
 	mode       mode
 	edge       *edge.Edge // nil when off, or before the gateway
@@ -164,6 +165,9 @@ func (s *Stack) open(ctx context.Context) error {
 	if s.writer != nil {
 		s.writer.Start()
 	}
+	if s.guarding != nil {
+		s.guarding.start()
+	}
 	if s.lease != nil {
 		s.lease.start()
 	}
@@ -218,7 +222,7 @@ func (s *Stack) server(d *door, h http.HandlerFunc) *http.Server {
 // openMode opens the stores' side: stock, queue and ledger as the mode wants them.
 func (s *Stack) openMode(ctx context.Context) error {
 	c := s.config
-	tickets, err := stock.NewTickets(secret(c))
+	tickets, err := stock.NewTickets(c.key())
 	if err != nil {
 		return environment{err}
 	}
@@ -256,6 +260,7 @@ func (s *Stack) openMode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.guarding = newGuardLoop(s)
 	m := &streamed{s: s, store: s.store, cache: cache}
 	if lots {
 		s.desk = lottery.New(entries{s.store})
@@ -265,13 +270,15 @@ func (s *Stack) openMode(ctx context.Context) error {
 	if !s.writes() {
 		return nil // a submit that comes before the writer has set up the sale is unknown
 	}
-	if err := s.queue.Open(ctx); err != nil {
-		return environment{err}
+	s.guarding.guard, err = NewGuard(GuardOptions{DB: s.db, Store: s.store, Queue: s.queue, Cache: cache, Items: c.Stock.Items, Lottery: lots,
+		Grace: c.Stock.Grace, Clock: s.clock})
+	if err != nil {
+		return err
 	}
 	if err := s.fill(ctx); err != nil {
 		return err
 	}
-	wo := ledger.WriterOptions{Source: s.queue, Keeper: s.db, Cache: cache, Refund: s.store.Refund, Rate: c.Ledger.Rate,
+	wo := ledger.WriterOptions{Source: s.queue, Keeper: s.db, Cache: cache, Refund: s.store.Refund, Epoch: s.db.Epoch, Rate: c.Ledger.Rate,
 		Every: c.Ledger.Every, Clock: s.clock, OnRow: s.watch.onRow, OnBatch: s.watch.onBatch, OnError: s.failed}
 	if lots {
 		wo.Keeper = s.db.Entries()
@@ -283,25 +290,25 @@ func (s *Stack) openMode(ctx context.Context) error {
 	return err
 }
 
-// fill sets up the sale. A store that lost its memory while the ledger kept rows
-// gets what the ledger says is left, before anything is sold.
+// fill sets up the sale, or what the ledger and the gateways say is left of it when
+// the store lost its memory, before anything is sold.
 func (s *Stack) fill(ctx context.Context) error {
 	items := s.config.Stock.Items
+	if sum(items) == 0 && s.config.Mode != booking.ModeLottery {
+		return errors.New("stock: no item has any reservation; there is nothing to sell")
+	}
 	free, err := unsold(ctx, s.db, items)
 	if err != nil {
 		return err
 	}
-	if sum(free) < sum(items) {
-		if _, err := s.store.Free(ctx); err == nil {
-			return nil // the sale runs on
-		} else if !errors.Is(err, stock.ErrNotOpen) {
-			return environment{err}
-		}
-		if sum(free) == 0 {
-			return errors.New("stock: the ledger holds a finished sale; choose another folder or database")
-		}
+	if s.stores.embedded != nil && sum(free) == 0 && s.config.Mode != booking.ModeLottery {
+		return errors.New("stock: the ledger holds a finished sale; choose another folder or database")
 	}
-	return s.store.Fill(ctx, free)
+	err = s.guarding.guard.Open(ctx)
+	if err != nil && !errors.Is(err, stock.ErrRunning) {
+		err = environment{err}
+	}
+	return err
 }
 
 // openFront opens the gateways' side.
@@ -384,19 +391,18 @@ func (s *Stack) start(unixNano int64) {
 	s.watch.clear()
 }
 
-// secret keys the tickets: the config's own, or that of a test run by its seed;
-// seed 0 leaves them to chance.
-func secret(c Config) []byte {
+// key keys the tickets: by the secret, or in a test run by the seed; seed 0
+// leaves them to chance.
+func (c Config) key() []byte {
 	if c.Secret != "" {
 		return []byte(c.Secret)
 	}
-	seed := c.Seed
-	if seed == 0 {
+	if c.Seed == 0 {
 		return nil
 	}
 	var b []byte
 	for i := range uint32(4) {
-		b = binary.BigEndian.AppendUint64(b, draw.Seed(seed).U64(booking.DrawTicket, 0, i))
+		b = binary.BigEndian.AppendUint64(b, draw.Seed(c.Seed).U64(booking.DrawTicket, 0, i))
 	}
 	return b
 }
@@ -443,6 +449,9 @@ func (s *Stack) close(ctx context.Context) error {
 	if s.store != nil {
 		_ = s.store.Close() // never fails
 	}
+	if s.guarding != nil {
+		s.guarding.stop()
+	}
 	if s.writer != nil && s.lease == nil { // what a writer with a role leaves, the other takes
 		if err := s.writer.Drain(ctx); err != nil && failed == nil {
 			failed = environment{fmt.Errorf("stopping: the queue was not emptied: %w; what is left stays in Redis", err)}
@@ -459,6 +468,9 @@ func (s *Stack) close(ctx context.Context) error {
 
 // shut closes what has no more users.
 func (s *Stack) shut() {
+	if s.guarding != nil {
+		s.guarding.stop()
+	}
 	if s.writer != nil {
 		_ = s.writer.Close() // what it had in hand stays in the queue
 	}

@@ -106,7 +106,7 @@ func (st *stores) openDatabase(ctx context.Context, c Config) error {
 	if c.Role == RoleGateway {
 		return st.awaitDatabase(ctx)
 	}
-	if st.db, err = ledger.Open(ctx, st.databaseURL, ledger.DBOptions{}); err != nil {
+	if st.db, err = ledger.Open(ctx, st.databaseURL, ledger.DBOptions{Tap: c.crashTap()}); err != nil {
 		if errors.Is(err, ledger.ErrDatabase) {
 			return fmt.Errorf("database: %w", err)
 		}
@@ -148,6 +148,9 @@ func (st *stores) openRedis(ctx context.Context, c Config) error {
 	var err error
 	if st.client, err = dialRedis(ctx, st.redisURL, st.slow); err != nil {
 		return err
+	}
+	if tap := c.crashTap(); tap != nil {
+		st.client.AddHook(TapRedis(tap))
 	}
 	return nil
 }

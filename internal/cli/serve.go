@@ -25,7 +25,8 @@ type serveCmd struct {
 	DB          string         `name:"db" env:"SPILLWAY_DB" placeholder:"URL" help:"Database: sqlite:PATH keeps the file; postgres://USER:PASSWORD@HOST:PORT/NAME."`
 	OpenIn      *time.Duration `placeholder:"10s" help:"Booking opens so long after the start; with a role, when the scenario says."`
 	Role        string         `default:"all" enum:"all,gateway,writer,control" help:"Part of a deployment: gateways and writers share Redis, the database and the secret; control speaks for all of them."`
-	Secret      string         `env:"SPILLWAY_SECRET" placeholder:"TEXT" help:"Keys the tickets, at least 16 bytes; the same in all processes of a deployment."`
+	Secret      string         `env:"SPILLWAY_SECRET" placeholder:"TEXT" help:"Keys tickets and phone numbers; 32 characters or more, the same in all processes of a deployment. Better given by the environment."`
+	Phones      bool           `help:"A person is told by the phone number of the submit; wants a secret."`
 	Share       string         `placeholder:"1/N" help:"A gateway's part of the pooled limits, as in 1/16."`
 	Members     []string       `placeholder:"URL" help:"Admin URLs that control speaks for; comma or repeated."`
 	Native      bool           `help:"No modelled slots and service times: the code's own capacity."`
@@ -111,9 +112,10 @@ func (c *serveCmd) configuration(a *app) (reference.Config, error) {
 		}
 		cfg := backendConfig(sc)
 		cfg.Listen, cfg.AdminListen, cfg.AdminToken = c.Listen, c.AdminListen, c.AdminToken
+		cfg.Secret, cfg.Phones = c.Secret, c.Phones
 		cfg.Redis, cfg.Database = c.Redis, c.DB
 		cfg.Native = cfg.Native || c.Native
-		cfg.Secret, cfg.Members = c.Secret, c.Members
+		cfg.Members = c.Members
 		if c.Role != "all" {
 			cfg.Role = c.Role
 		}

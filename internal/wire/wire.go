@@ -81,6 +81,9 @@ type Submit struct {
 	Item  int    `json:"item"`
 	Epoch *int64 `json:"epoch,omitempty"` // the epoch whose coin passed, gate coin only
 	Other bool   `json:"other,omitempty"` // lottery: takes another type in the same shop
+	// Phone is the person's number, where the backend goes by numbers. It is in
+	// the body because URLs and headers end up in logs.
+	Phone string `json:"phone,omitempty"`
 }
 
 // Answer answers a submit and, in its later fields, a poll.

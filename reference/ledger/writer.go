@@ -21,6 +21,9 @@ type Source interface {
 	Ack(ctx context.Context, ds ...booking.Delivery) error
 	// Fail gives one back; dead reports that it became a dead letter.
 	Fail(ctx context.Context, d booking.Delivery, reason string) (dead bool, err error)
+	// Forget lets go of entries without a word: they were handed out before Redis
+	// lost its memory, and what became of them since is not known here.
+	Forget(ds ...booking.Delivery)
 	// Depth is how many entries are not yet acknowledged.
 	Depth(ctx context.Context) (int, error)
 }
@@ -70,6 +73,9 @@ type WriterOptions struct {
 	// Refund gives back the stock of a ticket that the ledger turned; it must be
 	// idempotent. nil = nothing is given back.
 	Refund func(ctx context.Context, a booking.Accepted) (bool, error)
+	// Epoch is the fence's epoch, asked for before entries are read; see DB.Fence.
+	// nil = rows are not fenced.
+	Epoch func(ctx context.Context) (int64, error)
 	// Rate is rows per second; 0 = as fast as it can. Fractions of a row a beat
 	// are carried over exactly: 30/s at 50 ms writes 1, 2, 1, 2 rows.
 	Rate  float64
@@ -119,8 +125,9 @@ type WriterStats struct {
 type Writer struct {
 	opts WriterOptions
 
-	work sync.Mutex         // held during a beat and a drain; guards hand and beats
-	hand []booking.Delivery // read and not yet settled: tried again before more is read
+	work  sync.Mutex         // held during a beat and a drain; guards hand and beats
+	hand  []booking.Delivery // read and not yet settled: tried again before more is read
+	epoch int64              // the fence's before the hand was read
 	// beats counts the beats of the rate, so that what a beat may write is a
 	// difference of whole numbers and no rounding error adds up.
 	beats int64
@@ -408,6 +415,13 @@ func (w *Writer) round(parent context.Context, n int, slow time.Duration) (int, 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), callLimit)
 	defer cancel()
 	if len(w.hand) == 0 {
+		if w.opts.Epoch != nil {
+			epoch, err := w.opts.Epoch(ctx)
+			if err != nil {
+				return 0, w.failed(err)
+			}
+			w.epoch = epoch
+		}
 		got, err := w.opts.Source.Read(ctx, n)
 		w.hand = append(w.hand, got...)
 		if err != nil {
@@ -419,6 +433,11 @@ func (w *Writer) round(parent context.Context, n int, slow time.Duration) (int, 
 	}
 	n = len(w.hand)
 	if err := w.settle(ctx, w.hand); err != nil {
+		if errors.Is(err, ErrStale) {
+			// Whoever rebuilt the sale has counted these, wherever he found them.
+			w.opts.Source.Forget(w.hand...)
+			w.hand = w.hand[:0]
+		}
 		return 0, w.failed(err)
 	}
 	w.hand = w.hand[:0]
@@ -442,7 +461,7 @@ func (w *Writer) settle(ctx context.Context, ds []booking.Delivery) error {
 	if err == nil {
 		return w.finish(ctx, ds, results)
 	}
-	if w.down(ctx, err) {
+	if errors.Is(err, ErrStale) || w.down(ctx, err) {
 		return err // nobody's fault: hold on to all of them
 	}
 	// The database lives, so something in the batch is bad. Find it.
@@ -454,7 +473,7 @@ func (w *Writer) settle(ctx context.Context, ds []booking.Delivery) error {
 			}
 			continue
 		}
-		if w.down(ctx, err) {
+		if errors.Is(err, ErrStale) || w.down(ctx, err) {
 			return err
 		}
 		dead, ferr := w.opts.Source.Fail(ctx, d, err.Error())
@@ -483,7 +502,7 @@ func (w *Writer) write(ctx context.Context, ds []booking.Delivery) ([]RowResult,
 	for i, d := range ds {
 		// The clocks of two machines differ by a little: nothing is written before
 		// it was accepted.
-		rows[i] = Row{Accepted: d.Accepted, Written: max(began, d.At)}
+		rows[i] = Row{Accepted: d.Accepted, Written: max(began, d.At), Epoch: w.epoch}
 	}
 	results, err := w.opts.Keeper.WriteBatch(ctx, rows)
 	if err != nil {
