@@ -13,6 +13,11 @@ ARGS    ?=
 # The compose of the Docker here: the engine's own plug-in, or the older program.
 COMPOSE  = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose) -p spillway --env-file bin/deployment.env -f docker/compose.yaml
 
+# How the deployment is reached: its secrets in the environment, and the flags.
+DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16379/0 && \
+  SPILLWAY_DB="postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" && set +a
+TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
+
 .PHONY: help build spike test sweep layers sim plan validate scales smoke bench fuzz check second-machine images test-real bench-real up down spike-real clean
 
 help: ## this list
@@ -93,8 +98,7 @@ bin/deployment.env: # secrets of this deployment, made by chance
 	  echo "$$name=$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"; done > $@
 
 spike-real: down up ## the opening rush against a fresh deployment, its report, and the books of its database
-	@set -a && . bin/deployment.env && set +a && $(BIN) attack --seed $(SEED) --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 \
-	  --redis redis://127.0.0.1:16379/0 --db "postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" $(ARGS)
+	@$(DEPLOYED) && $(BIN) attack --seed $(SEED) $(TARGET) $(ARGS)
 
 clean: ## remove what was built and written
 	rm -rf bin reports/out

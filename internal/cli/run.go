@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"spillway/internal/deploy"
 	"spillway/internal/record"
 	"spillway/reference"
 	"spillway/scenarios"
@@ -25,6 +26,7 @@ type target struct {
 	AdminToken string `env:"SPILLWAY_ADMIN_TOKEN" placeholder:"TOKEN" help:"Token of the admin part."`
 	Redis      string `env:"SPILLWAY_REDIS" placeholder:"URL" help:"Redis of the target, to prove its invariants after the run."`
 	DB         string `name:"db" env:"SPILLWAY_DB" placeholder:"URL" help:"Database of the target, for the same."`
+	Deployment string `placeholder:"PROJECT" help:"The target is this compose project on the local Docker engine: faults are done to its containers."`
 	InFlight   int    `default:"12000" help:"Most requests in flight; what is due beyond it waits, and counts as late."`
 }
 
@@ -61,8 +63,19 @@ func runOne(ctx context.Context, sc *scenarios.Scaled, to target, dir, name stri
 	opt.OnAccepted = func(t attack.Accepted) {
 		accepted = append(accepted, reference.AcceptedTicket{Ticket: t.Ticket})
 	}
+	mended := func() error { return nil }
+	if to.Deployment != "" {
+		d, err := deploy.Open(ctx, to.Deployment)
+		if err != nil {
+			return nil, environment(err)
+		}
+		opt.Inject, mended = d.Inject, d.Close
+	}
 	defer bound(b != nil)()
 	rec, err := attack.Run(ctx, sc, opt)
+	if broken := mended(); broken != nil && err == nil {
+		rec.Header.Notes = append(rec.Header.Notes, strings.ReplaceAll(broken.Error(), "\n", "; "))
+	}
 	if err != nil {
 		if b != nil {
 			err = errors.Join(err, b.stop())
