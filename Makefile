@@ -18,7 +18,7 @@ DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16
   SPILLWAY_DB="postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" && set +a
 TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
 
-.PHONY: help build spike test sweep layers sim plan validate scales smoke bench fuzz check second-machine images test-real bench-real up down spike-real clean
+.PHONY: help build spike test sweep layers sim plan validate scales chaos smoke bench fuzz check second-machine images test-real bench-real up down spike-real clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -48,6 +48,9 @@ validate: build ## calibrate on a short attack, predict other points, measure th
 
 scales: build ## one scenario at 1:1, 1:100, 1:1000 and at the attack's scale, simulated; one figure
 	@$(BIN) scales --seed $(SEED) $(ARGS)
+
+chaos: build ## the rush under each fault in turn: what was lost (must read 0), and how long it took to recover; under ten minutes
+	@$(BIN) chaos --seed $(SEED) $(ARGS)
 
 smoke: build ## a ten-second rush, for CI
 	@$(BIN) attack smoke --seed $(SEED) $(ARGS)

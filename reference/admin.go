@@ -86,7 +86,7 @@ func (s *Stack) adminStart(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// A day off is a mistake in the unit, not a run.
-	if away := instant(0).UnixNano() - in.UnixNano; away > int64(24*time.Hour) || away < -int64(24*time.Hour) {
+	if away := s.wall().UnixNano() - in.UnixNano; away > int64(24*time.Hour) || away < -int64(24*time.Hour) {
 		s.refuse(w, abuseMalformed, http.StatusBadRequest, "unix_nano: want a moment within 24h, in nanoseconds")
 		return
 	}

@@ -39,6 +39,27 @@
 // Offset 0 and the changes of the config are noted in the store, so that a process
 // that starts in mid-run joins it.
 //
+// # Faults
+//
+// Package fault has the words. A fault works on the live stack: links between its
+// parts that delay, hold or cut (internal/netfault), hooks of the clients of Redis, the
+// embedded stores themselves. Each ends by itself, and a stop ends all of them.
+//
+//   - The gateways and the writer have connections of their own to both stores, so that
+//     each pair can be cut by itself; the watch, and a deployment's lease, have others
+//     that no pair's fault touches.
+//   - A killed instance cuts the connection of every request it had in hand when that
+//     would have been answered; the work that was begun stands, and the same
+//     idempotency key tells. The visitor is told nothing, which is the truth.
+//   - A killed writer's calls fail from then on, and the one under way with them; the
+//     next writer has another name in the consumer group and claims what was pending
+//     after the queue's idle time.
+//   - The embedded Redis is really closed, restarted, emptied or locked, and SQLite is
+//     really full: its pages may not grow in number.
+//   - Of the wall clock the backend reads the coin's epoch and the start of a run, once
+//     each; all else runs on the process clock. The store's own clock times the claims
+//     of pending entries and the lease: after a step back these wait until it is made up.
+//
 // # What a request costs
 //
 // A status call (the closed check too) and a poll cost their units of gateway

@@ -102,6 +102,7 @@ type visit struct {
 	person   booking.UserID // who books, for stock and ledger; the user unless phones are
 	step     booking.Step
 	instance *gateway.Instance
+	life     uint64        // of the instance
 	arrived  time.Duration // process clock
 	run      time.Duration // offset of the run
 	deadline time.Duration // process clock; 0 = none
@@ -110,7 +111,9 @@ type visit struct {
 // begin picks the instance and reads the headers. ok is false when it has
 // answered already.
 func (s *Stack) begin(w http.ResponseWriter, r *http.Request, step booking.Step) (v visit, ok bool) {
-	v.step, v.instance, v.arrived = step, s.pick(), s.clock.Now()
+	v.step, v.instance = step, s.pick()
+	v.instance.Wait(r.Context())
+	v.life, v.arrived = v.instance.Life(), s.clock.Now()
 	v.run = s.run(v.arrived)
 	var err error
 	if v.request, err = decodeHeaders(r.Header); err != nil {
@@ -150,10 +153,21 @@ func (s *Stack) job(v *visit, units float64) gateway.Job {
 		Priority: priority, Deadline: v.deadline}
 }
 
-// reply answers and counts. body may be nil; its outcome is filled in.
-func (s *Stack) reply(w http.ResponseWriter, v *visit, o booking.Outcome, body *wire.Answer) {
+// answering counts a reply that is about to be written. An instance that stands still
+// writes none until it goes on, and one that died meanwhile none at all: the
+// connection is cut, whatever was done.
+func (s *Stack) answering(v *visit, o booking.Outcome) {
+	v.instance.Wait(s.work)
+	if v.instance.Life() != v.life {
+		panic(http.ErrAbortHandler)
+	}
 	v.instance.Count(v.step, o)
 	s.latency[v.step].Observe((s.clock.Now() - v.arrived).Seconds())
+}
+
+// reply answers and counts. body may be nil; its outcome is filled in.
+func (s *Stack) reply(w http.ResponseWriter, v *visit, o booking.Outcome, body *wire.Answer) {
+	s.answering(v, o)
 	retryAfter, noRetry := s.advice(o)
 	if body == nil {
 		body = &wire.Answer{}
@@ -191,8 +205,7 @@ func (s *Stack) status(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	o = state.Outcome()
-	v.instance.Count(v.step, o)
-	s.latency[v.step].Observe((s.clock.Now() - v.arrived).Seconds())
+	s.answering(&v, o)
 	_, noRetry := s.advice(o)
 	wire.Reply(w, o, 0, noRetry, statusBodies[state])
 }
@@ -311,7 +324,7 @@ func (s *Stack) poll(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	if o != booking.OK {
 		if o == booking.Degraded && s.config.Gateway.RetryAfter <= 0 {
-			v.instance.Count(v.step, o)
+			s.answering(&v, o)
 			wire.Reply(w, o, resultsPause, false, &wire.Answer{Outcome: o.String()})
 			return
 		}
@@ -360,8 +373,7 @@ func (s *Stack) static(w http.ResponseWriter, r *http.Request, step booking.Step
 		s.reply(w, &v, booking.Invalid, nil)
 		return
 	}
-	v.instance.Count(step, booking.OK)
-	s.latency[step].Observe((s.clock.Now() - v.arrived).Seconds())
+	s.answering(&v, booking.OK)
 	edge.Write(w, r, object)
 }
 
@@ -371,6 +383,9 @@ type misses struct{ s *Stack }
 // Fetch implements edge.Origin: a miss costs gateway work.
 func (o misses) Fetch(_ context.Context, path string) (edge.Object, error) {
 	s := o.s
+	if s.faults.stale.Load() {
+		return edge.Object{}, errStale
+	}
 	job := gateway.Job{Step: staticStep(path), Units: s.config.Edge.OriginUnits, Key: s.turn.Load(), Priority: 1, Exempt: true}
 	if job.Units > 0 {
 		pass, out := s.station.Enter(job)

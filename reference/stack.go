@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -19,6 +20,7 @@ import (
 	"spillway/internal/booking"
 	"spillway/internal/clock"
 	"spillway/internal/draw"
+	"spillway/internal/fault"
 	"spillway/internal/policy"
 	"spillway/reference/admission"
 	"spillway/reference/edge"
@@ -36,13 +38,14 @@ type Stack struct {
 	floor  string // of the limiter, for the notes of a run
 	clock  clock.Clock
 	shift  atomic.Int64 // offset of the run = process clock - shift
+	skew   atomic.Int64 // how far a fault has stepped the wall clock
 	lowest int          // the largest priority number in use
 
 	stores     *stores
 	db         *ledger.DB
 	store      *stock.Store     // nil when direct
 	queue      *queue.Queue     // nil when direct
-	writer     *ledger.Writer   // nil when direct, and in a gateway
+	writer     *writers         // nil when direct, and in a gateway
 	lease      *lease           // of a writer with a role; nil = it writes alone
 	board      *board           // of a role; nil = one process is all there is
 	lossless   *ledger.Lossless // nil when streamed
@@ -175,7 +178,7 @@ func (s *Stack) open(ctx context.Context) error {
 	s.accepting.Store(true)
 	if s.serves() {
 		s.ready.URL = "http://" + visitors.Addr().String()
-		s.doors[0] = &door{Listener: visitors, max: most, counts: &s.abuses}
+		s.doors[0] = &door{Listener: s.stores.net.visitors(visitors), max: most, counts: &s.abuses}
 		s.visitor = s.server(s.doors[0], s.visitors)
 		s.serving.Go(func() { _ = s.visitor.Serve(s.doors[0]) }) // it ends when Close shuts it down
 	}
@@ -278,16 +281,61 @@ func (s *Stack) openMode(ctx context.Context) error {
 	if err := s.fill(ctx); err != nil {
 		return err
 	}
-	wo := ledger.WriterOptions{Source: s.queue, Keeper: s.db, Cache: cache, Refund: s.store.Refund, Epoch: s.db.Epoch, Rate: c.Ledger.Rate,
-		Every: c.Ledger.Every, Clock: s.clock, OnRow: s.watch.onRow, OnBatch: s.watch.onBatch, OnError: s.failed}
-	if lots {
-		wo.Keeper = s.db.Entries()
+	seat := func(name string) (*seat, error) { return s.seat(name, qo, so) }
+	s.writer, err = newWriters(cmp.Or(s.name, "writer"), seat, s.failed)
+	return err
+}
+
+// seat makes a writer with connections of its own, under a name of its own among the
+// queue's consumers. It talks to nobody yet.
+func (s *Stack) seat(name string, qo queue.Options, so stock.Options) (*seat, error) {
+	c := s.config
+	client, _, err := redisClient(s.stores.redisURL, s.stores.net.to[fault.WriterRedis])
+	if err != nil {
+		return nil, err
+	}
+	client.AddHook(s.stores.net.full)
+	client.AddHook(s.stores.net.lostRedis)
+	if tap := c.crashTap(); tap != nil {
+		client.AddHook(TapRedis(tap))
+	}
+	fail := func(err error) (*seat, error) {
+		_ = client.Close() // the first error is the one that tells
+		return nil, err
+	}
+	qo.Consumer = name
+	q, err := queue.New(client, qo)
+	if err != nil {
+		return fail(err)
+	}
+	store, err := stock.New(client, so)
+	if err != nil {
+		return fail(err)
+	}
+	cache, err := ledger.NewCache(client, c.Event, nil)
+	if err != nil {
+		return fail(err)
+	}
+	db := s.stores.writerDB
+	out := &seat{client: client, source: &repeater{Source: q}, life: newLife()}
+	keeper := ledger.Keeper(db)
+	if c.Mode == booking.ModeLottery {
+		keeper = db.Entries()
+	}
+	wo := ledger.WriterOptions{Source: out.source, Keeper: mortalKeeper{keeper, out.life}, Cache: cache, Refund: store.Refund, Epoch: db.Epoch, Rate: c.Ledger.Rate,
+		Every: c.Ledger.Every, Clock: s.clock, OnRow: s.watch.onRow, OnBatch: s.watch.onBatch}
+	wo.OnError = func(err error) {
+		if out.life.ctx.Err() == nil { // the dead tell nothing
+			s.failed(err)
+		}
 	}
 	if c.Mode == booking.ModeTimedWriter {
 		wo.FlushEvery = c.Ledger.FlushEvery
 	}
-	s.writer, err = ledger.NewWriter(wo)
-	return err
+	if out.Writer, err = ledger.NewWriter(wo); err != nil {
+		return fail(err)
+	}
+	return out, nil
 }
 
 // fill sets up the sale, or what the ledger and the gateways say is left of it when
@@ -374,14 +422,18 @@ func (s *Stack) run(now time.Duration) time.Duration { return now - time.Duratio
 // milliseconds of Unix time since the config says no less, and what is left over
 // as an offset.
 func (s *Stack) epoch() (unixMs int64, offset time.Duration) {
-	wall := clock.NewWall().Origin().UnixNano() - int64(s.run(s.clock.Now()))
+	wall := s.wall().UnixNano() - int64(s.run(s.clock.Now()))
 	unixMs = wall / 1e6
 	return unixMs, time.Duration(unixMs*1e6 - wall)
 }
 
+// wall is what the machine's clock says. Nothing but the coin's epoch and the start of
+// a run is read from it; all else runs on the process clock, which no step moves.
+func (s *Stack) wall() time.Time { return clock.NewWall().Origin().Add(time.Duration(s.skew.Load())) }
+
 // start makes the given instant offset 0 of the run.
 func (s *Stack) start(unixNano int64) {
-	at := clock.WallFrom(time.Unix(0, unixNano))
+	at := clock.WallFrom(time.Unix(0, unixNano-s.skew.Load()))
 	s.shift.Store(int64(s.clock.Now() - at.Now()))
 	unixMs := unixNano / 1e6
 	s.admission.Rebase(unixMs, time.Duration(unixMs*1e6-unixNano))

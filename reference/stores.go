@@ -17,6 +17,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"spillway/internal/clock"
+	"spillway/internal/draw"
+	"spillway/internal/fault"
+	"spillway/internal/netfault"
 	"spillway/reference/ledger"
 )
 
@@ -61,13 +64,15 @@ type stores struct {
 	embedded              *miniredis.Miniredis // nil = Redis by URL
 	client                redis.UniversalClient
 	slow                  *slowness
-	db                    *ledger.DB
-	temporary             string // folder to remove; "" = none
+	net                   *links
+	db                    *ledger.DB // of the gateways, and of the writer where there is none
+	writerDB              *ledger.DB // nil when direct
+	temporary             string     // folder to remove; "" = none
 }
 
 // openStores opens both. What it has opened is closed again when it fails.
 func openStores(ctx context.Context, c Config, clk clock.Clock) (st *stores, err error) {
-	st = &stores{slow: &slowness{clock: clk}}
+	st = &stores{slow: &slowness{clock: clk}, net: newLinks(clk, draw.Seed(c.Seed))}
 	defer func() {
 		if err != nil {
 			st.close()
@@ -106,7 +111,17 @@ func (st *stores) openDatabase(ctx context.Context, c Config) error {
 	if c.Role == RoleGateway {
 		return st.awaitDatabase(ctx)
 	}
-	if st.db, err = ledger.Open(ctx, st.databaseURL, ledger.DBOptions{Tap: c.crashTap()}); err != nil {
+	mine, options := fault.GatewayDatabase, ledger.DBOptions{Tap: c.crashTap()}
+	if c.Role == RoleWriter {
+		mine = fault.WriterDatabase
+	}
+	options.Around = st.net.around(mine)
+	st.db, err = ledger.Open(ctx, st.databaseURL, options)
+	if err == nil && !c.direct() {
+		options.Around = st.net.around(fault.WriterDatabase)
+		st.writerDB, err = ledger.Open(ctx, st.databaseURL, options)
+	}
+	if err != nil {
 		if errors.Is(err, ledger.ErrDatabase) {
 			return fmt.Errorf("database: %w", err)
 		}
@@ -119,7 +134,7 @@ func (st *stores) openDatabase(ctx context.Context, c Config) error {
 func (st *stores) awaitDatabase(ctx context.Context) error {
 	for began := st.slow.clock.Now(); ; {
 		var err error
-		if st.db, err = ledger.OpenReadOnly(ctx, st.databaseURL, ledger.DBOptions{}); err == nil {
+		if st.db, err = ledger.OpenReadOnly(ctx, st.databaseURL, ledger.DBOptions{Around: st.net.around(fault.GatewayDatabase)}); err == nil {
 			return nil
 		}
 		st.db = nil
@@ -146,7 +161,11 @@ func (st *stores) openRedis(ctx context.Context, c Config) error {
 		st.redisURL = "redis://" + st.embedded.Addr() + "/0"
 	}
 	var err error
-	if st.client, err = dialRedis(ctx, st.redisURL, st.slow); err != nil {
+	mine := fault.GatewayRedis
+	if c.Role == RoleWriter {
+		mine = fault.WriterRedis
+	}
+	if st.client, err = dialRedis(ctx, st.redisURL, st.net.to[mine], st.slow, st.net.full, st.net.lostRedis); err != nil {
 		return err
 	}
 	if tap := c.crashTap(); tap != nil {
@@ -166,15 +185,16 @@ var quiet sync.Once
 // dialRedis connects to a Redis by URL, or to a Redis Cluster when the URL names
 // further addresses: redis://HOST:PORT?addr=HOST:PORT&addr=HOST:PORT. A repeated
 // submit is for the visitor to decide, so nothing is retried.
-func dialRedis(ctx context.Context, url string, hook redis.Hook) (redis.UniversalClient, error) {
+// It goes over the link, unless that is nil.
+func dialRedis(ctx context.Context, url string, link *netfault.Link, hooks ...redis.Hook) (redis.UniversalClient, error) {
 	quiet.Do(func() { redis.SetLogger(noLog{}) })
-	c, at, err := redisClient(url)
+	c, at, err := redisClient(url, link)
 	if err != nil {
 		// No more of the cause: it may show the URL, and that a password.
 		return nil, errors.New("store: the Redis URL cannot be read: want redis://HOST:PORT/DB, or redis://HOST:PORT?addr=HOST:PORT for a cluster")
 	}
-	if hook != nil {
-		c.AddHook(hook)
+	for _, h := range hooks {
+		c.AddHook(h)
 	}
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
@@ -186,7 +206,7 @@ func dialRedis(ctx context.Context, url string, hook redis.Hook) (redis.Universa
 }
 
 // redisClient is a client of what a URL names, and its addresses in words.
-func redisClient(rawURL string) (c redis.UniversalClient, at string, err error) {
+func redisClient(rawURL string, link *netfault.Link) (c redis.UniversalClient, at string, err error) {
 	if !clustered(rawURL) {
 		o, err := redis.ParseURL(rawURL)
 		if err != nil {
@@ -194,6 +214,9 @@ func redisClient(rawURL string) (c redis.UniversalClient, at string, err error) 
 		}
 		o.MaxRetries, o.DialerRetries = -1, 1
 		o.ContextTimeoutEnabled, o.DisableIdentity = true, true
+		if link != nil {
+			o.Dialer = link.Dial(redis.NewDialer(&redis.Options{DialTimeout: storePatience, TLSConfig: o.TLSConfig}))
+		}
 		return redis.NewClient(o), o.Addr, nil
 	}
 	o, err := redis.ParseClusterURL(rawURL)
@@ -202,6 +225,9 @@ func redisClient(rawURL string) (c redis.UniversalClient, at string, err error) 
 	}
 	o.MaxRetries, o.DialerRetries = -1, 1
 	o.ContextTimeoutEnabled, o.DisableIdentity = true, true
+	if link != nil {
+		o.Dialer = link.Dial(redis.NewDialer(&redis.Options{DialTimeout: storePatience, TLSConfig: o.TLSConfig}))
+	}
 	return redis.NewClusterClient(o), strings.Join(o.Addrs, ", "), nil
 }
 
@@ -233,6 +259,9 @@ func (st *stores) close() {
 	}
 	if st.embedded != nil {
 		st.embedded.Close()
+	}
+	if st.writerDB != nil {
+		_ = st.writerDB.Close()
 	}
 	if st.db != nil {
 		_ = st.db.Close()

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -233,6 +234,15 @@ func distance(a, b string) int {
 		before, last = last, row
 	}
 	return last[len(b)]
+}
+
+// DidYouMean is the end of an error about a word: ": did you mean …?" when a candidate
+// is near, else nothing.
+func DidYouMean(word string, candidates []string) string {
+	if slices.Contains(candidates, word) {
+		return ""
+	}
+	return didYouMean(word, candidates)
 }
 
 func didYouMean(word string, candidates []string) string {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"spillway/internal/booking"
@@ -24,6 +25,9 @@ type DBOptions struct {
 	Cycle int
 	// Readers is the size of the read pool; 0 = 4.
 	Readers int
+	// Around goes around every transaction and read: it makes the call, or fails in
+	// its stead, or loses its answer. For faults; nil = calls are made as they are.
+	Around func(ctx context.Context, call func(context.Context) error) error
 	// Tap is called before and after each step of a transaction of the writing
 	// connection with the step's point, as in "ledger.commit.before"; an error of
 	// it is the step's. For faults and crashes; nil = nobody.
@@ -36,6 +40,7 @@ type DB struct {
 	write   *sql.DB // nil when read only
 	read    *sql.DB
 	cycle   int
+	around  func(ctx context.Context, call func(context.Context) error) error
 	tap     func(ctx context.Context, point string) error
 }
 
@@ -93,7 +98,7 @@ func Open(ctx context.Context, rawURL string, o DBOptions) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dialect: d, cycle: o.Cycle, tap: o.Tap}
+	db := &DB{dialect: d, cycle: o.Cycle, around: o.Around, tap: o.Tap}
 	if db.write, err = d.open(rawURL, false); err != nil {
 		return nil, err
 	}
@@ -117,7 +122,7 @@ func OpenReadOnly(ctx context.Context, rawURL string, o DBOptions) (*DB, error) 
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dialect: d, cycle: o.Cycle}
+	db := &DB{dialect: d, cycle: o.Cycle, around: o.Around}
 	if err := db.openReaders(ctx, rawURL, o); err != nil {
 		return nil, err
 	}
@@ -181,7 +186,7 @@ func (db *DB) transact(ctx context.Context, what string, f func(*sql.Tx) error) 
 	}
 	var err error
 	for range clashesMost {
-		if err = db.transactOnce(ctx, f); err == nil {
+		if err = db.call(ctx, func(ctx context.Context) error { return db.transactOnce(ctx, f) }); err == nil {
 			return nil
 		}
 		if !db.dialect.again(err) {
@@ -189,6 +194,23 @@ func (db *DB) transact(ctx context.Context, what string, f func(*sql.Tx) error) 
 		}
 	}
 	return fmt.Errorf("ledger: %s: %w", what, err)
+}
+
+// call makes a call with Around around it. What that says of its own is the
+// connection's failure, not the call's.
+func (db *DB) call(ctx context.Context, f func(context.Context) error) error {
+	if db.around == nil {
+		return f(ctx)
+	}
+	var inner error
+	err := db.around(ctx, func(ctx context.Context) error {
+		inner = f(ctx)
+		return inner
+	})
+	if err != nil && err != inner {
+		return fmt.Errorf("%w: %w", err, ErrDown)
+	}
+	return err
 }
 
 func (db *DB) transactOnce(ctx context.Context, f func(*sql.Tx) error) error {
@@ -263,6 +285,8 @@ func (db *DB) writeAll(ctx context.Context, table string, rows []Row) (out []Row
 	switch {
 	case err == nil:
 		return out, nil
+	case errors.Is(err, ErrDown):
+		return nil, err
 	case db.dialect.down(err):
 		return nil, fmt.Errorf("%w: %w", err, ErrDown)
 	}
@@ -271,7 +295,18 @@ func (db *DB) writeAll(ctx context.Context, table string, rows []Row) (out []Row
 
 // Result is what the ledger says of a ticket: confirmed, refused, or unknown
 // when it has no row (the ticket may still be in the queue, or never existed).
-func (db *DB) Result(ctx context.Context, t booking.Ticket) (Result, error) {
+func (db *DB) Result(ctx context.Context, t booking.Ticket) (res Result, err error) {
+	err = db.call(ctx, func(ctx context.Context) error {
+		res, err = db.result(ctx, t)
+		return err
+	})
+	if err != nil {
+		return Result{Outcome: booking.Unknown}, err
+	}
+	return res, nil
+}
+
+func (db *DB) result(ctx context.Context, t booking.Ticket) (Result, error) {
 	for _, table := range [...]string{"bookings", "refused", "entries"} {
 		var accepted, written int64
 		err := db.read.QueryRowContext(ctx, db.dialect.bind("SELECT accepted, written FROM "+table+" WHERE ticket = ?"),
@@ -297,7 +332,10 @@ func (db *DB) EntryCount(ctx context.Context) (int64, error) { return db.count(c
 
 func (db *DB) count(ctx context.Context, table string) (int64, error) {
 	var n int64
-	if err := db.read.QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+	err := db.call(ctx, func(ctx context.Context) error {
+		return db.read.QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&n)
+	})
+	if err != nil {
 		return 0, fmt.Errorf("ledger: counting %s: %w", table, err)
 	}
 	return n, nil
@@ -321,6 +359,10 @@ func (db *DB) Sold(ctx context.Context, n int) ([]int, error) {
 
 // each runs a query of the read pool and calls f for each row.
 func (db *DB) each(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
+	return db.call(ctx, func(ctx context.Context) error { return db.eachRow(ctx, query, f, args...) })
+}
+
+func (db *DB) eachRow(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
 	rows, err := db.read.QueryContext(ctx, db.dialect.bind(query), args...)
 	if err != nil {
 		return fmt.Errorf("ledger: reading: %w", err)
@@ -343,4 +385,23 @@ func (db *DB) Probe(ctx context.Context) error {
 		_, err := tx.ExecContext(ctx, "UPDATE spillway SET probes = probes + 1")
 		return err
 	})
+}
+
+// Full lets the database's file grow no more, as if its disk were full, or as it
+// will again. Only SQLite's can be held like this.
+func (db *DB) Full(ctx context.Context, full bool) error {
+	if db.dialect.writers != 1 || db.write == nil {
+		return errors.New("ledger: only the disk of a SQLite database that is open for writing can be filled from here")
+	}
+	pages := int64(math.MaxUint32 - 1) // SQLite's own default
+	if full {
+		if err := db.write.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
+			return fmt.Errorf("ledger: counting pages: %w", err)
+		}
+	}
+	// The writing side has one connection, and the limit belongs to it.
+	if _, err := db.write.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
+		return fmt.Errorf("ledger: limiting the file to %d pages: %w", pages, err)
+	}
+	return nil
 }

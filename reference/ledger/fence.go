@@ -32,7 +32,10 @@ const FirstEpoch = 1
 
 // Epoch is the fence's present epoch.
 func (db *DB) Epoch(ctx context.Context) (epoch int64, err error) {
-	if err = db.read.QueryRowContext(ctx, "SELECT epoch FROM fence").Scan(&epoch); err != nil {
+	err = db.call(ctx, func(ctx context.Context) error {
+		return db.read.QueryRowContext(ctx, "SELECT epoch FROM fence").Scan(&epoch)
+	})
+	if err != nil {
 		return 0, fmt.Errorf("ledger: reading the epoch: %w", err)
 	}
 	return epoch, nil
