@@ -18,7 +18,7 @@ DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16
   SPILLWAY_DB="postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" && set +a
 TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
 
-.PHONY: help build spike test sweep layers sim plan validate scales chaos smoke bench fuzz check second-machine images test-real bench-real up down spike-real clean
+.PHONY: help build spike test sweep layers sim plan validate scales chaos smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -102,6 +102,10 @@ bin/deployment.env: # secrets of this deployment, made by chance
 
 spike-real: down up ## the opening rush against a fresh deployment, its report, and the books of its database
 	@$(DEPLOYED) && $(BIN) attack --seed $(SEED) $(TARGET) $(ARGS)
+
+chaos-real: ## the rush under each fault on the containers of a fresh deployment; about fifteen minutes
+	@$(MAKE) --no-print-directory down && SPILLWAY_SCENARIO=chaos $(MAKE) --no-print-directory up
+	@$(DEPLOYED) && $(BIN) chaos --seed $(SEED) $(TARGET) $(ARGS)
 
 clean: ## remove what was built and written
 	rm -rf bin reports/out

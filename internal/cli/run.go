@@ -14,6 +14,7 @@ import (
 
 	"spillway/internal/deploy"
 	"spillway/internal/record"
+	"spillway/internal/wire"
 	"spillway/reference"
 	"spillway/scenarios"
 	"spillway/scenarios/attack"
@@ -200,4 +201,20 @@ func count[T int | uint64 | int64](n T) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// fresh starts a deployment's sale again and waits until all of it is ready.
+func fresh(ctx context.Context, to target) error {
+	d, err := deploy.Open(ctx, to.Deployment)
+	if err != nil {
+		return err
+	}
+	return d.Fresh(ctx, func(ctx context.Context) error {
+		for _, url := range []string{to.AdminURL + wire.PathReady, to.Target + wire.PathHealth} {
+			if err := answers(ctx, url, 5*time.Second); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -203,11 +203,15 @@ func (d *Deployment) plan(f wire.Fault) (begin, end step, err error) {
 		return d.redisFull()
 	case fault.ConnectionsFull:
 		return d.connections(false), d.connections(true), nil
-	case fault.DiskFull, fault.Slow:
+	}
+	if !Possible(f.Kind) {
 		return nil, nil, fmt.Errorf("fault %s: not on containers: try it on the embedded backend", fault.Name(f.Kind, f.Target))
 	}
 	return nil, nil, nil
 }
+
+// Possible reports whether a kind of fault can be done to containers at all.
+func Possible(kind string) bool { return kind != fault.DiskFull && kind != fault.Slow }
 
 // parties kills or pauses whole containers.
 func (d *Deployment) parties(f wire.Fault) (begin, end step, err error) {
