@@ -21,8 +21,8 @@ var ErrEngine = errors.New("docker engine")
 
 // Limits of what is asked of the engine.
 const (
-	callTimeout  = 30 * time.Second // of one command; a loaded engine takes a second
-	readyTimeout = 2 * time.Minute  // for a deployment to be ready after a restart
+	callTimeout  = 2 * time.Minute // of one command; a loaded engine takes seconds for a container
+	readyTimeout = 2 * time.Minute // for a deployment to be ready after a restart
 )
 
 // Services of the compose file.
@@ -198,7 +198,7 @@ func (d *Deployment) plan(f wire.Fault) (begin, end step, err error) {
 	case fault.Outage:
 		return d.outage()
 	case fault.RedisEmpty:
-		return d.each([]string{redis}, "kill", "--signal", "KILL"), d.inOrder(d.emptyRedis, d.each([]string{redis}, "start")), nil
+		return d.each([]string{redis}, "kill", "--signal", "KILL"), d.inOrder(d.emptyRedis, d.start([]string{redis})), nil
 	case fault.RedisFull:
 		return d.redisFull()
 	case fault.ConnectionsFull:
@@ -215,9 +215,11 @@ func Possible(kind string) bool { return kind != fault.DiskFull && kind != fault
 
 // parties kills or pauses whole containers.
 func (d *Deployment) parties(f wire.Fault) (begin, end step, err error) {
-	begins, ends := []string{"kill", "--signal", "KILL"}, []string{"start"}
+	breaks := func(services []string) step { return d.each(services, "kill", "--signal", "KILL") }
+	mends := d.start
 	if f.Kind == fault.Pause {
-		begins, ends = []string{"pause"}, []string{"unpause"}
+		breaks = func(services []string) step { return d.each(services, "pause") }
+		mends = func(services []string) step { return d.each(services, "unpause") }
 	}
 	target := f.Target
 	if f.Kind == fault.InstanceLoss {
@@ -230,17 +232,17 @@ func (d *Deployment) parties(f wire.Fault) (begin, end step, err error) {
 		if n >= len(all) {
 			return nil, nil, fmt.Errorf("fault %s: amount %v: want 1 to %d, one gateway must stay", f.Kind, f.Amount, len(all)-1)
 		}
-		return d.each(all[:n], begins...), d.each(all[:n], ends...), nil
+		return breaks(all[:n]), mends(all[:n]), nil
 	case fault.Writer:
 		var hit []string // known once it is hit
 		return func(ctx context.Context) error {
 				hit = []string{d.activeWriter(ctx)}
-				return d.each(hit, begins...)(ctx)
+				return breaks(hit)(ctx)
 			}, func(ctx context.Context) error {
-				return d.each(hit, ends...)(ctx)
+				return mends(hit)(ctx)
 			}, nil
 	case fault.Redis, fault.Database: // the words of the services too
-		return d.each([]string{target}, begins...), d.each([]string{target}, ends...), nil
+		return breaks([]string{target}), mends([]string{target}), nil
 	}
 	return nil, nil, fmt.Errorf("fault %s: target %.40q: the deployment has no such party", f.Kind, target)
 }
@@ -268,6 +270,20 @@ func (d *Deployment) each(services []string, args ...string) step {
 		}
 		_, err := d.docker(ctx, all...)
 		return err
+	}
+}
+
+// start starts the containers of services side by side; Docker's command line would
+// start one after the other.
+func (d *Deployment) start(services []string) step {
+	return func(ctx context.Context) error {
+		errs := make([]error, len(services))
+		var wg sync.WaitGroup
+		for i, s := range services {
+			wg.Go(func() { errs[i] = d.each([]string{s}, "start")(ctx) })
+		}
+		wg.Wait()
+		return errors.Join(errs...)
 	}
 }
 
@@ -370,7 +386,7 @@ func (d *Deployment) Fresh(ctx context.Context, ready func(context.Context) erro
 			return err
 		},
 		d.sql("spillway", "DROP SCHEMA public CASCADE; CREATE SCHEMA public"),
-		d.each(members, "start"))(ctx)
+		d.start(members))(ctx)
 	if err != nil {
 		return err
 	}
