@@ -10,8 +10,15 @@ SEED    ?= 1
 IMAGES  ?= app redis postgres nginx prometheus
 REAL     = ./internal/containers ./reference/...
 ARGS    ?=
+# The compose of the Docker here: the engine's own plug-in, or the older program.
+COMPOSE  = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose) -p spillway --env-file bin/deployment.env -f docker/compose.yaml
 
-.PHONY: help build spike test sweep layers sim plan validate scales chaos smoke bench fuzz check second-machine images test-real bench-real clean
+# How the deployment is reached: its secrets in the environment, and the flags.
+DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16379/0 && \
+  SPILLWAY_DB="postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" && set +a
+TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
+
+.PHONY: help build spike test sweep layers sim plan validate scales chaos smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -83,6 +90,24 @@ test-real: ## container tests on real Redis, Redis Cluster and PostgreSQL; they 
 
 bench-real: ## submits/s on real Redis, rows/s on real PostgreSQL with fsync on
 	$(GO) test -count=1 -timeout 10m -tags real -run '^$$' -bench '^BenchmarkReal' $(REAL)
+
+up: images bin/deployment.env ## the deployment: edge on 127.0.0.1:18080, sixteen gateways, two writers, Redis, PostgreSQL, Prometheus on 127.0.0.1:19090
+	@$(COMPOSE) up -d --remove-orphans
+	@docker/ready.sh
+
+down: bin/deployment.env ## stop the deployment and remove its containers, networks and volumes
+	@$(COMPOSE) down --volumes --remove-orphans --timeout 5
+
+bin/deployment.env: # secrets of this deployment, made by chance
+	@mkdir -p bin && umask 077 && for name in SPILLWAY_SECRET SPILLWAY_ADMIN_TOKEN SPILLWAY_DB_PASSWORD; do \
+	  echo "$$name=$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"; done > $@
+
+spike-real: down up ## the opening rush against a fresh deployment, its report, and the books of its database
+	@$(DEPLOYED) && $(BIN) attack --seed $(SEED) $(TARGET) $(ARGS)
+
+chaos-real: ## the rush under each fault on the containers of a fresh deployment; about fifteen minutes
+	@$(MAKE) --no-print-directory down && SPILLWAY_SCENARIO=chaos $(MAKE) --no-print-directory up
+	@$(DEPLOYED) && $(BIN) chaos --seed $(SEED) $(TARGET) $(ARGS)
 
 clean: ## remove what was built and written
 	rm -rf bin reports/out

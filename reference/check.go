@@ -10,6 +10,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/policy"
+	"spillway/reference/gateway"
 	"spillway/reference/stock"
 )
 
@@ -174,4 +175,19 @@ func (c Config) checkRole() error {
 		return fmt.Errorf("share: %v: want more than 0 and up to 1", c.Share)
 	}
 	return nil
+}
+
+// Floor says what a gateway's share makes of its limiter, which has whole slots: one
+// pool for all gateways would have more of them, each faster. "" when this config is
+// no gateway's, or has no modelled slots.
+func (c Config) Floor() string {
+	g := c.Gateway
+	if c.Role != RoleGateway || c.Native || c.Share == 0 || c.Share == 1 || g.UnitTime == 0 {
+		return ""
+	}
+	pooled, unit := gateway.Slots(g.Capacity, g.UnitTime)
+	slots, slow := gateway.Slots(g.Capacity*c.Share, g.UnitTime)
+	submit := func(unit time.Duration) time.Duration { return time.Duration(g.SubmitUnits * float64(unit)) }
+	return fmt.Sprintf("each gateway has a limiter of its own: %.4g of %.4g units/s, slots: %d, so a submit takes %v; pooled it would be slots: %d, and a submit %v",
+		g.Capacity*c.Share, g.Capacity, slots, submit(slow), pooled, submit(unit))
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"spillway/internal/clock"
+	"spillway/internal/fault"
 	"spillway/internal/wire"
 )
 
@@ -202,7 +203,7 @@ func (x *Control) forward(w http.ResponseWriter, r *http.Request, path string, k
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	answers := x.each(func(m *member) answer {
+	hand := func(m *member) answer {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		a := x.settle(r.Context(), m)
@@ -215,7 +216,20 @@ func (x *Control) forward(w http.ResponseWriter, r *http.Request, path string, k
 			}
 		}
 		return a
-	})
+	}
+	var answers []answer
+	var f wire.Fault
+	if path == wire.PathAdminFaults && json.Unmarshal(body, &f) == nil && f.Kind == fault.Poison {
+		// They come into the queue that all share: from one member, as many as said.
+		for _, m := range x.members {
+			a := hand(m)
+			if answers = append(answers, a); a.ok() {
+				break
+			}
+		}
+	} else {
+		answers = x.each(hand)
+	}
 	if path == wire.PathAdminStart {
 		x.forget()
 	}
@@ -306,7 +320,7 @@ func (x *Control) samples(w http.ResponseWriter, r *http.Request) {
 		x.watch(a, now)
 	}
 	out := merge(x.members, heard, after, now)
-	out.Notes = x.notes()
+	out.Notes = append(out.Notes, x.notes()...)
 	answerJSON(w, out)
 }
 

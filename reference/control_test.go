@@ -173,6 +173,23 @@ func TestControlRepeatsWhatWasMissed(t *testing.T) {
 	}
 }
 
+// Poison comes into the queue that all share, so one member has to make it.
+func TestControlPoisonsOnce(t *testing.T) {
+	var took atomic.Int64
+	m := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		took.Add(1)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	defer m.Close()
+	x := control(t, "t", "http://127.0.0.1:1", m.URL, m.URL)
+	for kind, n := range map[string]int64{fault.Poison: 1, fault.SlowStore: 2} {
+		took.Store(0)
+		if r := x.call(t, "POST", wire.PathAdminFaults, wire.Fault{Kind: kind, For: time.Second, Amount: 1}); r.code != 200 || took.Load() != n {
+			t.Errorf("%s: %d members took it, want %d: %d %s", kind, took.Load(), n, r.code, r.body)
+		}
+	}
+}
+
 func TestControlWithoutMembers(t *testing.T) {
 	for name, c := range map[string]Config{
 		"no token":   {Members: []string{"http://127.0.0.1:1"}},

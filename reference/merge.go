@@ -70,6 +70,11 @@ func merge(members []*member, heard []told, after, now time.Duration) wire.Sampl
 				out.Marks[name] = at
 			}
 		}
+		for _, note := range t.Notes {
+			if !slices.Contains(out.Notes, note) {
+				out.Notes = append(out.Notes, note)
+			}
+		}
 		for name, v := range t.Totals {
 			out.Totals[name] += v
 		}

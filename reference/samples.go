@@ -337,6 +337,9 @@ func (w *watch) since(after time.Duration) wire.Samples {
 	s := w.s
 	out := wire.Samples{NowNanos: int64(s.run(s.clock.Now())), Series: map[string][][2]float64{}, Marks: map[string]float64{},
 		Totals: s.totals(), Waited: map[string][][2]float64{"ledger": {}}}
+	if s.floor != "" {
+		out.Notes = []string{s.floor}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.samples.each(func(x sample) {

@@ -35,6 +35,7 @@ import (
 type Stack struct {
 	config Config
 	name   string // among the writers
+	floor  string // of the limiter, for the notes of a run
 	clock  clock.Clock
 	shift  atomic.Int64 // offset of the run = process clock - shift
 	skew   atomic.Int64 // how far a fault has stepped the wall clock
@@ -86,11 +87,12 @@ type Stack struct {
 // optional clock replaces the wall clock. The context bounds the opening alone. Errors of the machine wrap ErrEnvironment; what was opened is
 // closed again.
 func Open(ctx context.Context, c Config, clocks ...clock.Clock) (*Stack, error) {
+	floor := c.Floor()
 	c = c.defaults()
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	s := &Stack{config: c, clock: clock.WallFrom(time.Unix(0, 0)), lowest: policy.LowestPriority(c.Classes)}
+	s := &Stack{config: c, floor: floor, clock: clock.WallFrom(time.Unix(0, 0)), lowest: policy.LowestPriority(c.Classes)}
 	if len(clocks) > 0 {
 		s.clock = clocks[0]
 	}

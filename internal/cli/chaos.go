@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"spillway/internal/deploy"
 	"spillway/internal/fault"
 	"spillway/internal/record"
 	"spillway/reports"
@@ -20,6 +21,7 @@ type chaosCmd struct {
 	At       time.Duration `default:"12s" help:"Moment of the fault, after the opening (scenario time)."`
 	For      time.Duration `default:"16s" help:"Length of the fault (scenario time)."`
 	settings
+	target
 	output
 }
 
@@ -109,6 +111,9 @@ func (c *chaosCmd) names() (names []string, err error) {
 		return names, nil
 	}
 	for _, row := range fault.Table {
+		if c.Deployment != "" && !deploy.Possible(row.Kind) {
+			continue
+		}
 		targets := row.Targets
 		if len(targets) == 0 {
 			targets = []string{""}
@@ -167,7 +172,12 @@ func (c *chaosCmd) under(name string) (*scenarios.Scaled, error) {
 // when.
 func (c *chaosCmd) measure(a *app, sc *scenarios.Scaled, name, dir, number string, show *progress) (*record.Record, error) {
 	file := strings.ReplaceAll(name, ":", "-")
-	rec, err := runOne(a.ctx, sc, target{InFlight: defaultInFlight}, dir, file, show)
+	if c.Deployment != "" {
+		if err := fresh(a.ctx, c.target); err != nil {
+			return nil, environment(err)
+		}
+	}
+	rec, err := runOne(a.ctx, sc, c.target, dir, file, show)
 	if rec == nil {
 		return nil, err
 	}

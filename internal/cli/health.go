@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"spillway/internal/wire"
@@ -25,20 +27,26 @@ func (c *healthCmd) Run(a *app) error {
 	if c.Within <= 0 {
 		return badInput(fmt.Errorf("--within %v: want more than 0", c.Within))
 	}
-	req, err := http.NewRequestWithContext(a.ctx, http.MethodGet, u.JoinPath(wire.PathReady).String(), nil)
+	return environment(answers(a.ctx, u.JoinPath(wire.PathReady).String(), c.Within))
+}
+
+// answers asks a URL once; nil = it answers 200.
+func answers(ctx context.Context, url string, within time.Duration) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return badInput(err)
+		return err
 	}
-	client := http.Client{Timeout: c.Within}
+	client := http.Client{Timeout: within}
 	defer client.CloseIdleConnections()
 	resp, err := client.Do(req)
 	if err != nil {
-		return environment(fmt.Errorf("no backend answers: %w", err))
+		return fmt.Errorf("no backend answers: %w", err)
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<10)) // the status is the answer
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // the status is the answer
 	if resp.StatusCode != http.StatusOK {
-		return environment(fmt.Errorf("the backend at %s is not ready: %s", c.URL, resp.Status))
+		line, _, _ := strings.Cut(strings.TrimSpace(string(said)), "\n")
+		return fmt.Errorf("%s is not ready: %s: %.300s", url, resp.Status, line)
 	}
 	return nil
 }

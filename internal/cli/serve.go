@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"spillway/reference"
-	"spillway/reference/gateway"
 )
 
 type serveCmd struct {
@@ -73,7 +72,7 @@ func (c *serveCmd) Run(a *app) error {
 			cancel()
 		}()
 	}
-	if floor := limiterFloor(cfg); floor != "" {
+	if floor := cfg.Floor(); floor != "" {
 		fmt.Fprintln(a.stderr, floor)
 	}
 	if err := json.NewEncoder(a.stdout).Encode(s.Ready().Public()); err != nil {
@@ -103,20 +102,6 @@ func parseShare(text string) (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("--share %q: write 1/N, as in 1/16 for one of sixteen gateways", text)
-}
-
-// limiterFloor says what a gateway's own limiter makes of its share; "" when it
-// has none.
-func limiterFloor(cfg reference.Config) string {
-	g := cfg.Gateway
-	if cfg.Role != reference.RoleGateway || cfg.Native || cfg.Share == 0 || g.UnitTime == 0 {
-		return ""
-	}
-	slots, unit := gateway.Slots(g.Capacity*cfg.Share, g.UnitTime)
-	pooled, _ := gateway.Slots(g.Capacity, g.UnitTime)
-	return fmt.Sprintf("limiter of each gateway: %g of %g units/s, slots: %d, of %v a unit, so a submit takes %v; pooled it would be slots: %d, of %v, and a submit %v",
-		g.Capacity*cfg.Share, g.Capacity, slots, unit, time.Duration(g.SubmitUnits*float64(unit)), pooled, g.UnitTime,
-		time.Duration(g.SubmitUnits*float64(g.UnitTime)))
 }
 
 func (c *serveCmd) configuration(a *app) (reference.Config, error) {

@@ -57,6 +57,7 @@ var may = map[string][]string{
 	"sim":                 {"sim/model", "scenarios", "internal/record", "internal/draw", "internal/booking"},
 	"internal/cli":        {"*"},
 	"internal/containers": {},
+	"internal/deploy":     {"internal/clock", "internal/fault", "internal/wire"},
 	"internal/walls":      {},
 }
 

@@ -123,7 +123,7 @@ type Samples struct {
 	Marks    map[string]float64      `json:"marks"`           // name to offset in seconds
 	Totals   map[string]float64      `json:"totals"`          // counters since the start, for cross-checks
 	Waited   map[string][][2]float64 `json:"waited"`          // "ledger": (written at offset s, accepted-to-written s), since the moment
-	Notes    []string                `json:"notes,omitempty"` // all that went wrong among the members of a deployment so far
+	Notes    []string                `json:"notes,omitempty"` // what a report should say: of the backend itself, and of members of a deployment that did not answer
 }
 
 // Drained answers a drain.
