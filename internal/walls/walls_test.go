@@ -25,6 +25,7 @@ var may = map[string][]string{
 	"internal/booking":            {},
 	"internal/clock":              {},
 	"internal/draw":               {},
+	"internal/containers":         {},
 	"internal/fault":              {},
 	"internal/policy":             {"internal/booking"},
 	"internal/record":             {"internal/booking"},
