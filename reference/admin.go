@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -46,13 +47,19 @@ func (s *Stack) adminHandler() http.Handler {
 // guard lets a call pass that carries the token. The digests are compared in
 // constant time, so neither content nor length of the token shows.
 func (s *Stack) guard(next http.HandlerFunc) http.HandlerFunc {
-	want := sha256.Sum256([]byte(s.config.AdminToken))
+	return guard(s.config.AdminToken, next, func() { s.abuses.add(abuseToken) })
+}
+
+// guard tells wrong of each call that it refuses.
+func guard(token string, next http.HandlerFunc, wrong func()) http.HandlerFunc {
+	want := sha256.Sum256([]byte(token))
 	return func(w http.ResponseWriter, r *http.Request) {
 		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		got := sha256.Sum256([]byte(token))
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || !bearer {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			s.refuse(w, abuseToken, http.StatusUnauthorized, "the admin token is missing or wrong")
+			wrong()
+			refuse(w, http.StatusUnauthorized, "the admin token is missing or wrong")
 			return
 		}
 		next(w, r)
@@ -84,7 +91,17 @@ func (s *Stack) adminStart(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.start(in.UnixNano)
+	if s.board != nil {
+		s.note(s.board.start(r.Context(), in))
+	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// note keeps an error that does not change the answer.
+func (s *Stack) note(err error) {
+	if err != nil {
+		s.failed(err)
+	}
 }
 
 func (s *Stack) adminConfig(w http.ResponseWriter, r *http.Request) {
@@ -92,14 +109,25 @@ func (s *Stack) adminConfig(w http.ResponseWriter, r *http.Request) {
 	if !s.adminBody(w, r, &in) {
 		return
 	}
-	if err := s.admission.Change(s.run(s.clock.Now()), in); err != nil {
+	if err := s.apply(in); err != nil {
 		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
 		return
+	}
+	if s.board != nil {
+		s.note(s.board.change(r.Context(), in))
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// apply changes the runtime config from now on.
+func (s *Stack) apply(in wire.Change) error {
+	if err := s.admission.Change(s.run(s.clock.Now()), in); err != nil {
+		return err
 	}
 	if in.Kill != nil {
 		s.station.Kill(*in.Kill)
 	}
-	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 func (s *Stack) adminFaults(w http.ResponseWriter, r *http.Request) {
@@ -127,27 +155,45 @@ func (s *Stack) adminCheck(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Stack) adminSamples(w http.ResponseWriter, r *http.Request) {
-	after := time.Duration(-1 << 62)
-	if q := r.URL.Query().Get("since"); q != "" {
-		n, err := strconv.ParseInt(q, 10, 64)
-		if err != nil {
-			s.refuse(w, abuseMalformed, http.StatusBadRequest, "since: want nanoseconds")
-			return
-		}
-		after = time.Duration(n)
+	after, err := since(r)
+	if err != nil {
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
+		return
 	}
 	answerJSON(w, s.watch.since(after))
 }
 
+// since is the offset after which samples are asked for.
+func since(r *http.Request) (time.Duration, error) {
+	q := r.URL.Query().Get("since")
+	if q == "" {
+		return -1 << 62, nil
+	}
+	n, err := strconv.ParseInt(q, 10, 64)
+	if err != nil {
+		return 0, errors.New("since: want nanoseconds")
+	}
+	return time.Duration(n), nil
+}
+
+// drainWithin is how long a drain may take.
+func drainWithin(r *http.Request) (time.Duration, error) {
+	q := r.URL.Query().Get("within")
+	if q == "" {
+		return 10 * time.Second, nil
+	}
+	d, err := time.ParseDuration(q)
+	if err != nil || d < 0 || d > drainLongest {
+		return 0, errors.New("within: want a duration like 5s, at most " + drainLongest.String())
+	}
+	return d, nil
+}
+
 func (s *Stack) adminDrain(w http.ResponseWriter, r *http.Request) {
-	within := 10 * time.Second
-	if q := r.URL.Query().Get("within"); q != "" {
-		d, err := time.ParseDuration(q)
-		if err != nil || d < 0 || d > drainLongest {
-			s.refuse(w, abuseMalformed, http.StatusBadRequest, "within: want a duration like 5s, at most "+drainLongest.String())
-			return
-		}
-		within = d
+	within, err := drainWithin(r)
+	if err != nil {
+		s.refuse(w, abuseMalformed, http.StatusBadRequest, err.Error())
+		return
 	}
 	out, err := s.drained(r.Context(), s.clock.Now()+within)
 	if err != nil {
@@ -193,7 +239,7 @@ func (s *Stack) readyz(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	if !s.watch.sees() {
-		refuse(w, http.StatusServiceUnavailable, "the store does not answer")
+		refuse(w, http.StatusServiceUnavailable, "the store does not answer, or has no sale")
 		return
 	}
 	w.WriteHeader(http.StatusOK)

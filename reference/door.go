@@ -158,6 +158,7 @@ type conn struct {
 	door *door
 
 	heard    bool // something was ever read
+	late     bool // and the last read came to its deadline
 	begun    bool // a header was begun since the connection was last idle
 	served   bool // and a handler was called for it
 	answered bool // net/http has refused by itself
@@ -184,11 +185,8 @@ func (c *conn) hold() {
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	switch {
-	case c.heard:
-	case n > 0:
-		c.heard = true
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	c.heard = c.heard || n > 0
+	if c.late = errors.Is(err, os.ErrDeadlineExceeded); c.late && !c.heard {
 		c.door.counts.add(abuseSilent)
 	}
 	return n, err
@@ -199,11 +197,14 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) Write(p []byte) (n int, err error) {
 	if !c.served && !c.answered {
 		c.answered = true
-		if bytes.HasPrefix(p, []byte("HTTP/1.1 431")) {
-			c.door.counts.add(abuseLargeHeader)
-		} else {
-			c.door.counts.add(abuseMalformed)
+		kind := abuseMalformed
+		switch {
+		case c.late: // half a line is also malformed
+			kind = abuseSlowHeader
+		case bytes.HasPrefix(p, []byte("HTTP/1.1 431")):
+			kind = abuseLargeHeader
 		}
+		c.door.counts.add(kind)
 	}
 	for err == nil && n < len(p) {
 		_ = c.Conn.SetWriteDeadline(instant(stallTimeout)) // fails only when closed, as the write will
@@ -220,8 +221,8 @@ func (c *conn) Write(p []byte) (n int, err error) {
 // CloseWrite lets net/http end an answer before it hangs up, so that the client
 // can read it.
 func (c *conn) CloseWrite() error {
-	if t, ok := c.Conn.(*net.TCPConn); ok {
-		return t.CloseWrite()
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
 	}
 	return nil
 }

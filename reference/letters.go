@@ -27,6 +27,7 @@ type Letters struct {
 	stock  *stock.Store
 	cache  *ledger.Cache
 	db     *ledger.DB
+	clock  clock.Clock
 	client interface{ Close() error }
 }
 
@@ -40,12 +41,16 @@ func OpenLetters(ctx context.Context, at Ready, c Config) (*Letters, error) {
 	if at.Redis == "" {
 		return nil, errors.New("dead letters: give the URL of the backend's Redis, as its ready line names it")
 	}
+	tap := c.crashTap()
 	client, err := dialRedis(ctx, at.Redis, nil)
 	if err != nil {
 		return nil, err
 	}
-	l := &Letters{client: client}
+	if tap != nil {
+		client.AddHook(TapRedis(tap))
+	}
 	wall := clock.NewWall() // moments of the audit trail are in the ids
+	l := &Letters{client: client, clock: wall}
 	if l.queue, err = queue.New(client, queue.Options{Event: c.Event, Consumer: "letters", Clock: wall}); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -55,7 +60,7 @@ func OpenLetters(ctx context.Context, at Ready, c Config) (*Letters, error) {
 	if at.Database == "" {
 		return l, nil
 	}
-	if l.db, err = ledger.OpenReadOnly(ctx, at.Database, ledger.DBOptions{}); err != nil {
+	if l.db, err = ledger.Open(ctx, at.Database, ledger.DBOptions{Tap: tap}); err != nil {
 		return nil, errors.Join(fmt.Errorf("dead letters: %w", err), l.Close())
 	}
 	if l.cache, err = ledger.NewCache(client, c.Event, l.db); err != nil {
@@ -90,27 +95,63 @@ func (l *Letters) Replay(ctx context.Context, id, who, why string) error {
 // Discard closes a letter for good and writes who did it: its user is told
 // "refused" and its reservation is free again. A ticket that the ledger holds
 // after all is left alone, for it was written and only the letter is stale.
+//
+// The ledger refuses first, so that the decision outlives Redis. A discard that
+// was cut off half-way is finished by doing it again, or by Repair.
 func (l *Letters) Discard(ctx context.Context, id, who, why string) error {
-	if l.cache == nil {
+	switch {
+	case l.cache == nil:
 		return errors.New("dead letters: a discard gives stock back, so it must see the ledger: give the URL of the database too")
+	case who == "":
+		return fmt.Errorf("dead letters: discard of %s: %w", id, queue.ErrNobody)
 	}
-	letter, err := l.queue.Discard(ctx, id, who, why)
-	if err != nil || !letter.Decoded {
-		return err
+	letter, err := l.queue.Show(ctx, id)
+	gone := errors.Is(err, queue.ErrNoLetter)
+	if gone {
+		letter, err = l.queue.Discarded(ctx, id)
 	}
-	written, err := l.db.Result(ctx, letter.Accepted.Ticket)
 	if err != nil {
 		return err
 	}
-	if written.Outcome == booking.Confirmed {
-		return nil
+	a, known := letter.Accepted, letter.Decoded
+	if !known && !a.Ticket.IsZero() {
+		if a, known, err = l.holder(ctx, a.Ticket); err != nil {
+			return err
+		}
 	}
-	t := letter.Accepted.Ticket
-	if err := l.cache.Put(ctx, map[booking.Ticket]ledger.Result{t: {Outcome: booking.Refused}}); err != nil {
+	var held ledger.Result
+	if known {
+		if held, err = l.db.Refuse(ctx, a, l.clock.Now(), "discarded by "+who+": "+why); err != nil {
+			return err
+		}
+	}
+	if !gone {
+		if _, err := l.queue.Discard(ctx, id, who, why); err != nil {
+			return err
+		}
+	}
+	if !known {
+		return nil // whatever it was, no reservation can be found for it
+	}
+	if err := l.cache.Put(ctx, map[booking.Ticket]ledger.Result{a.Ticket: held}); err != nil {
 		return err
 	}
-	_, err = l.stock.Refund(ctx, letter.Accepted)
+	if held.Outcome == booking.Confirmed {
+		return nil
+	}
+	_, err = l.stock.Refund(ctx, a)
 	return err
+}
+
+// holder is whoever holds stock by a ticket.
+func (l *Letters) holder(ctx context.Context, t booking.Ticket) (a booking.Accepted, ok bool, err error) {
+	err = l.stock.Holders(ctx, func(h booking.Accepted) error {
+		if h.Ticket == t {
+			a, ok = h, true
+		}
+		return nil
+	})
+	return a, ok, err
 }
 
 // Audit is the last n lines of the audit trail, oldest first.

@@ -35,6 +35,25 @@ func (e environment) Unwrap() []error { return []error{e.err, ErrEnvironment} }
 // storePatience bounds the first contact with a store.
 const storePatience = 5 * time.Second
 
+// A gateway looks again and again for the tables that a writer makes.
+const (
+	writerPatience = 30 * time.Second
+	lookAgain      = 100 * time.Millisecond
+)
+
+// pause waits on the clock; false when ctx ended first.
+func pause(ctx context.Context, clk clock.Clock, d time.Duration) bool {
+	done := make(chan struct{})
+	stop := clk.AfterFunc(d, func() { close(done) })
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		stop()
+		return false
+	}
+}
+
 // stores are what a Stack opens and closes: Redis and the database, embedded or
 // by URL.
 type stores struct {
@@ -84,13 +103,36 @@ func (st *stores) openDatabase(ctx context.Context, c Config) error {
 		st.databaseURL = "sqlite:" + filepath.Join(dir, "ledger.db")
 	}
 	var err error
-	if st.db, err = ledger.Open(ctx, st.databaseURL, ledger.DBOptions{}); err != nil {
+	if c.Role == RoleGateway {
+		return st.awaitDatabase(ctx)
+	}
+	if st.db, err = ledger.Open(ctx, st.databaseURL, ledger.DBOptions{Tap: c.crashTap()}); err != nil {
 		if errors.Is(err, ledger.ErrDatabase) {
 			return fmt.Errorf("database: %w", err)
 		}
 		return environment{fmt.Errorf("database: %w; %s", err, mend)}
 	}
 	return nil
+}
+
+// awaitDatabase opens the database for reading, once a writer has made its tables.
+func (st *stores) awaitDatabase(ctx context.Context) error {
+	for began := st.slow.clock.Now(); ; {
+		var err error
+		if st.db, err = ledger.OpenReadOnly(ctx, st.databaseURL, ledger.DBOptions{}); err == nil {
+			return nil
+		}
+		st.db = nil
+		if errors.Is(err, ledger.ErrDatabase) {
+			return fmt.Errorf("database: %w", err)
+		}
+		if st.slow.clock.Now()-began > writerPatience || ctx.Err() != nil {
+			return environment{fmt.Errorf("database: %w; start the writer first, it makes the tables", err)}
+		}
+		if !pause(ctx, st.slow.clock, lookAgain) {
+			return environment{fmt.Errorf("database: %w", ctx.Err())}
+		}
+	}
 }
 
 func (st *stores) openRedis(ctx context.Context, c Config) error {
@@ -106,6 +148,9 @@ func (st *stores) openRedis(ctx context.Context, c Config) error {
 	var err error
 	if st.client, err = dialRedis(ctx, st.redisURL, st.slow); err != nil {
 		return err
+	}
+	if tap := c.crashTap(); tap != nil {
+		st.client.AddHook(TapRedis(tap))
 	}
 	return nil
 }
@@ -207,18 +252,10 @@ var _ redis.Hook = (*slowness)(nil)
 
 func (s *slowness) wait(ctx context.Context) error {
 	d := time.Duration(s.extra.Load())
-	if d <= 0 {
-		return nil
-	}
-	done := make(chan struct{})
-	stop := s.clock.AfterFunc(d, func() { close(done) })
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		stop()
+	if d > 0 && !pause(ctx, s.clock, d) {
 		return ctx.Err()
 	}
+	return nil
 }
 
 // DialHook implements redis.Hook.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -60,8 +61,12 @@ func readTickets(file string) ([]reference.AcceptedTicket, error) {
 		return nil, fmt.Errorf("cannot read the tickets: %w", err)
 	}
 	defer f.Close()
+	return parseTickets(f, file)
+}
+
+func parseTickets(r io.Reader, file string) ([]reference.AcceptedTicket, error) {
 	var out []reference.AcceptedTicket
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		text := strings.TrimSpace(lines.Text())
 		if text == "" {
@@ -73,5 +78,8 @@ func readTickets(file string) ([]reference.AcceptedTicket, error) {
 		}
 		out = append(out, reference.AcceptedTicket{Ticket: t})
 	}
-	return out, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: want one ticket a line: %w", file, err)
+	}
+	return out, nil
 }

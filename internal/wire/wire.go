@@ -81,6 +81,9 @@ type Submit struct {
 	Item  int    `json:"item"`
 	Epoch *int64 `json:"epoch,omitempty"` // the epoch whose coin passed, gate coin only
 	Other bool   `json:"other,omitempty"` // lottery: takes another type in the same shop
+	// Phone is the person's number, where the backend goes by numbers. It is in
+	// the body because URLs and headers end up in logs.
+	Phone string `json:"phone,omitempty"`
 }
 
 // Answer answers a submit and, in its later fields, a poll.
@@ -115,11 +118,12 @@ type Fault struct {
 
 // Samples are the backend's own measurements since a moment.
 type Samples struct {
-	NowNanos int64                   `json:"now_ns"` // the backend's offset at the answer
-	Series   map[string][][2]float64 `json:"series"` // name to (offset in seconds, value)
-	Marks    map[string]float64      `json:"marks"`  // name to offset in seconds
-	Totals   map[string]float64      `json:"totals"` // counters since the start, for cross-checks
-	Waited   map[string][][2]float64 `json:"waited"` // "ledger": (written at offset s, accepted-to-written s), since the moment
+	NowNanos int64                   `json:"now_ns"`          // the backend's offset at the answer
+	Series   map[string][][2]float64 `json:"series"`          // name to (offset in seconds, value)
+	Marks    map[string]float64      `json:"marks"`           // name to offset in seconds
+	Totals   map[string]float64      `json:"totals"`          // counters since the start, for cross-checks
+	Waited   map[string][][2]float64 `json:"waited"`          // "ledger": (written at offset s, accepted-to-written s), since the moment
+	Notes    []string                `json:"notes,omitempty"` // all that went wrong among the members of a deployment so far
 }
 
 // Drained answers a drain.

@@ -24,6 +24,10 @@ type DBOptions struct {
 	Cycle int
 	// Readers is the size of the read pool; 0 = 4.
 	Readers int
+	// Tap is called before and after each step of a transaction of the writing
+	// connection with the step's point, as in "ledger.commit.before"; an error of
+	// it is the step's. For faults and crashes; nil = nobody.
+	Tap func(ctx context.Context, point string) error
 }
 
 // DB is the ledger's database. It is safe for concurrent use.
@@ -32,12 +36,16 @@ type DB struct {
 	write   *sql.DB // nil when read only
 	read    *sql.DB
 	cycle   int
+	tap     func(ctx context.Context, point string) error
 }
 
 // Row is an accepted submit to be written.
 type Row struct {
 	booking.Accepted
 	Written time.Duration // offset to be kept as the moment of writing
+	// Epoch is the fence's epoch at which the row was read from the queue; a batch
+	// of an older one fails with ErrStale. 0 = not fenced.
+	Epoch int64
 }
 
 // Verdict is what became of a Row.
@@ -85,7 +93,7 @@ func Open(ctx context.Context, rawURL string, o DBOptions) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dialect: d, cycle: o.Cycle}
+	db := &DB{dialect: d, cycle: o.Cycle, tap: o.Tap}
 	if db.write, err = d.open(rawURL, false); err != nil {
 		return nil, err
 	}
@@ -184,20 +192,48 @@ func (db *DB) transact(ctx context.Context, what string, f func(*sql.Tx) error) 
 }
 
 func (db *DB) transactOnce(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
+	var tx *sql.Tx
+	err := db.step(ctx, "ledger.begin", func() (err error) {
+		tx, err = db.write.BeginTx(ctx, nil)
+		return err
+	})
+	if err == nil {
+		err = f(tx)
+	}
+	if err == nil {
+		if err = db.step(ctx, "ledger.commit", tx.Commit); err == nil {
+			return nil
+		}
+	}
+	if tx != nil {
+		// What went wrong first is what tells, and after a commit there is nothing
+		// to roll back.
+		_ = db.step(ctx, "ledger.rollback", tx.Rollback)
+	}
+	return err
+}
+
+// step does one step of a transaction, with the taps before and after it.
+func (db *DB) step(ctx context.Context, point string, do func() error) error {
+	if db.tap == nil {
+		return do()
+	}
+	if err := db.tap(ctx, point+".before"); err != nil {
+		if point == "ledger.rollback" {
+			_ = do() // whatever becomes of the process, its transaction ends
+		}
 		return err
 	}
-	if err := f(tx); err != nil {
-		_ = tx.Rollback() // f's error is the one that tells
+	if err := do(); err != nil && point != "ledger.rollback" {
 		return err
 	}
-	return tx.Commit()
+	return db.tap(ctx, point+".after")
 }
 
 // WriteBatch books the rows in one transaction, in order, and says of each what
 // became of it. On an error nothing of the batch stands; one that no row is to
-// blame for wraps ErrDown. Writing a batch again changes nothing.
+// blame for wraps ErrDown, and rows that are fenced off fail with ErrStale.
+// Writing a batch again changes nothing.
 func (db *DB) WriteBatch(ctx context.Context, rows []Row) ([]RowResult, error) {
 	return db.writeAll(ctx, "bookings", rows)
 }
@@ -218,6 +254,9 @@ func (db *DB) writeAll(ctx context.Context, table string, rows []Row) (out []Row
 		return nil, nil
 	}
 	err = db.transact(ctx, fmt.Sprintf("writing %d rows", len(rows)), func(tx *sql.Tx) error {
+		if err := db.fenced(ctx, tx, rows[0].Epoch); err != nil {
+			return err
+		}
 		out, err = db.dialect.write(ctx, tx, db, table, rows)
 		return err
 	})

@@ -19,6 +19,7 @@ type dialect struct {
 	serial  string                                              // an ascending primary key
 	writers int                                                 // transactions under way at once
 	lock    string                                              // keeps others off while tables are made; "" = need not
+	share   string                                              // locks the row read against change until the end; "" = every writer is alone
 	write   func(ctx context.Context, tx *sql.Tx, db *DB, table string, rows []Row) ([]RowResult, error)
 	down    func(error) bool // an error is the database's, not a row's
 	again   func(error) bool // the transaction clashed with another and is to be tried again
@@ -53,6 +54,9 @@ func (db *DB) makeTables(ctx context.Context) error {
 		`CREATE TABLE IF NOT EXISTS entries ` + row + `, other BOOLEAN NOT NULL)`,
 		`CREATE UNIQUE INDEX IF NOT EXISTS entries_ticket ON entries (ticket)`,
 		`CREATE UNIQUE INDEX IF NOT EXISTS entries_person ON entries (person, cycle)`,
+		// The epoch of the last rebuild; see DB.Fence.
+		`CREATE TABLE IF NOT EXISTS fence (epoch BIGINT NOT NULL)`,
+		`INSERT INTO fence (epoch) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM fence)`,
 		// Stock of the lossless mode.
 		`CREATE TABLE IF NOT EXISTS stock (item INTEGER PRIMARY KEY, filled INTEGER NOT NULL,
 			free INTEGER NOT NULL CHECK (free >= 0))`,

@@ -37,6 +37,7 @@ var postgresDialect = dialect{
 	writers: writersMost,
 	// Two processes that make the same table at once would fail each other.
 	lock:  "SELECT pg_advisory_xact_lock(hashtext('spillway'))",
+	share: " FOR SHARE",
 	write: writeTogether,
 	down: func(err error) bool {
 		var e *pgconn.PgError

@@ -83,6 +83,14 @@ func (l *line) Fail(_ context.Context, d booking.Delivery, _ string) (bool, erro
 	return false, l.err
 }
 
+func (l *line) Forget(ds ...booking.Delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range ds {
+		delete(l.held, d.ID)
+	}
+}
+
 func (l *line) Depth(context.Context) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

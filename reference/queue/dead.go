@@ -66,6 +66,12 @@ if ARGV[3] == 'replay' then redis.call('XADD', KEYS[3], 'NOMKSTREAM', '*', 'e', 
 return 1
 `)
 
+// ScriptNames names the scripts of this package by their SHA-1, for whoever
+// watches the calls of a client. "letters.act" is a replay or a discard.
+func ScriptNames() map[string]string {
+	return map[string]string{buryScript.Hash(): "queue.bury", actScript.Hash(): "letters.act"}
+}
+
 // reasonMax bounds what is kept of a reason, in bytes: it may quote an entry.
 const reasonMax = 300
 
@@ -234,6 +240,35 @@ func act(m redis.XMessage) Act {
 // the ticket is set, if that. It stops at f's first error.
 func (q *Queue) Dead(ctx context.Context, f func(booking.Accepted) error) error {
 	return q.scan(ctx, q.dead, func(m redis.XMessage) error { return f(letter(m).Accepted) })
+}
+
+// Letters calls f for every open dead letter, oldest first. It stops at f's first
+// error.
+func (q *Queue) Letters(ctx context.Context, f func(Letter) error) error {
+	return q.scan(ctx, q.dead, func(m redis.XMessage) error { return f(letter(m)) })
+}
+
+// errFound ends a scan.
+var errFound = errors.New("found")
+
+// Discarded is a dead letter that a person has discarded, as the audit trail keeps
+// it. It fails with ErrNoLetter when there is none.
+func (q *Queue) Discarded(ctx context.Context, id string) (l Letter, err error) {
+	err = q.scan(ctx, q.acts, func(m redis.XMessage) error {
+		if a := act(m); a.Letter != id || a.What != "discard" {
+			return nil
+		}
+		l = letter(m)
+		l.ID = id
+		return errFound
+	})
+	switch {
+	case err == errFound:
+		return l, nil
+	case err == nil:
+		err = fmt.Errorf("queue: id %.60s: %w", id, ErrNoLetter)
+	}
+	return Letter{}, err
 }
 
 // Resolved calls f for every entry that a person discarded, with what is known

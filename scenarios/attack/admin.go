@@ -55,6 +55,7 @@ type admin struct {
 	depth  float64 // the latest queue depth
 	hasAny bool
 	notes  []string
+	theirs []string // of the backend: each answer has all of them
 }
 
 // waited is one row as the ledger reports it.
@@ -285,6 +286,8 @@ const (
 	seriesMax = 64
 	pointsMax = 1 << 17 // of one series: three and a half hours at ten a second
 	waitedMax = 1 << 20 // 16 MB
+	notesMax  = 64
+	noteBytes = 300
 )
 
 // take folds one answer in.
@@ -293,6 +296,10 @@ func (a *admin) take(got wire.Samples) {
 	defer a.mu.Unlock()
 	a.hasAny = true
 	a.since = max(a.since, time.Duration(got.NowNanos))
+	a.theirs = nil
+	for _, n := range got.Notes[:min(len(got.Notes), notesMax)] {
+		a.theirs = append(a.theirs, strings.ToValidUTF8(n[:min(len(n), noteBytes)], ""))
+	}
 	for _, name := range slices.Sorted(maps.Keys(got.Series)) { // in order, for the bound
 		points := got.Series[name]
 		kept, known := a.series[name]
@@ -353,7 +360,7 @@ func (a *admin) into(rec *record.Record, group string) {
 			Group: group, Second: secondOf(w.written - w.wait)}
 		rec.Hist(k).Add(w.wait)
 	}
-	rec.Header.Notes = append(rec.Header.Notes, a.notes...)
+	rec.Header.Notes = append(append(rec.Header.Notes, a.notes...), a.theirs...)
 	if !a.hasAny {
 		rec.Header.Notes = append(rec.Header.Notes, "the backend gave no samples: its layers show n/a")
 	}
