@@ -8,7 +8,7 @@ BIN     := bin/spillway
 TOOL     = $(GO) tool -modfile=internal/tools/go.mod
 SEED    ?= 1
 IMAGES  ?= app redis postgres nginx prometheus
-REAL     = ./internal/containers ./reference/...
+REAL     = ./reference/...
 ARGS    ?=
 
 .PHONY: help build spike test sweep layers sim plan validate scales smoke bench fuzz check second-machine images test-real bench-real clean
@@ -75,10 +75,10 @@ images: build ## the images of the program, Redis, PostgreSQL, nginx and Prometh
 	@docker/images.sh $(IMAGES)
 
 test-real: ## container tests on real Redis, Redis Cluster and PostgreSQL; they want "make images" first
-	$(GO) test -count=1 -timeout 10m -tags real -run '^TestReal' $(REAL)
+	$(GO) test -count=1 -timeout 10m -tags real -run '^TestReal' $(ARGS) $(REAL)
 
 bench-real: ## submits/s on real Redis, rows/s on real PostgreSQL with fsync on
-	$(GO) test -count=1 -timeout 10m -tags real -run '^$$' -bench '^BenchmarkReal' $(REAL)
+	$(GO) test -count=1 -timeout 10m -tags real -run '^$$' -bench '^BenchmarkReal' $(ARGS) $(REAL)
 
 clean: ## remove what was built and written
 	rm -rf bin reports/out

@@ -56,7 +56,6 @@ var may = map[string][]string{
 	"sim/model":           {"internal/fault", "sim/des", "sim/window", "internal/policy", "internal/draw", "internal/booking", "internal/record", "scenarios"},
 	"sim":                 {"sim/model", "scenarios", "internal/record", "internal/draw", "internal/booking"},
 	"internal/cli":        {"*"},
-	"internal/containers": {},
 	"internal/walls":      {},
 }
 
