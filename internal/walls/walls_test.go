@@ -49,14 +49,14 @@ var may = map[string][]string{
 	"reference/lottery":           layer,
 	"reference": append([]string{"reference/edge", "reference/admission", "reference/gateway", "reference/stock",
 		"reference/queue", "reference/ledger", "reference/lottery", "internal/fault"}, layer...),
-	"reports":             {"internal/record", "internal/booking"},
-	"reports/plot":        {"internal/record", "internal/booking", "reports"},
-	"reports/page":        {"internal/record", "internal/booking", "reports", "reports/gate"},
-	"reports/gate":        {"internal/record", "internal/booking", "reports"},
-	"sim/model":           {"internal/fault", "sim/des", "sim/window", "internal/policy", "internal/draw", "internal/booking", "internal/record", "scenarios"},
-	"sim":                 {"sim/model", "scenarios", "internal/record", "internal/draw", "internal/booking"},
-	"internal/cli":        {"*"},
-	"internal/walls":      {},
+	"reports":        {"internal/record", "internal/booking"},
+	"reports/plot":   {"internal/record", "internal/booking", "reports"},
+	"reports/page":   {"internal/record", "internal/booking", "reports", "reports/gate"},
+	"reports/gate":   {"internal/record", "internal/booking", "reports"},
+	"sim/model":      {"internal/fault", "sim/des", "sim/window", "internal/policy", "internal/draw", "internal/booking", "internal/record", "scenarios"},
+	"sim":            {"sim/model", "scenarios", "internal/record", "internal/draw", "internal/booking"},
+	"internal/cli":   {"*"},
+	"internal/walls": {},
 }
 
 // layer is what one layer of the reference backend may import: never another layer.
