@@ -8,7 +8,7 @@ BIN     := bin/spillway
 TOOL     = $(GO) tool -modfile=internal/tools/go.mod
 SEED    ?= 1
 IMAGES  ?= app redis postgres nginx prometheus
-REAL     = ./internal/containers ./reference/...
+REAL     = ./reference/...
 ARGS    ?=
 # The compose of the Docker here: the engine's own plug-in, or the older program.
 COMPOSE  = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose) -p spillway --env-file bin/deployment.env -f docker/compose.yaml
@@ -70,6 +70,7 @@ fuzz: ## every fuzz target, thirty seconds each (FUZZTIME=5s for less)
 
 check: ## what a change must also pass: vet, staticcheck, race, every benchmark once, tidy, clean tree
 	$(GO) vet ./...
+	$(GO) vet -tags real ./...
 	$(TOOL) staticcheck ./...
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) mod tidy -diff
@@ -86,10 +87,10 @@ images: build ## the images of the program, Redis, PostgreSQL, nginx and Prometh
 	@docker/images.sh $(IMAGES)
 
 test-real: ## container tests on real Redis, Redis Cluster and PostgreSQL; they want "make images" first
-	$(GO) test -count=1 -timeout 10m -tags real -run '^TestReal' $(REAL)
+	$(GO) test -count=1 -timeout 10m -tags real -run '^TestReal' $(ARGS) $(REAL)
 
 bench-real: ## submits/s on real Redis, rows/s on real PostgreSQL with fsync on
-	$(GO) test -count=1 -timeout 10m -tags real -run '^$$' -bench '^BenchmarkReal' $(REAL)
+	$(GO) test -count=1 -timeout 10m -tags real -run '^$$' -bench '^BenchmarkReal' $(ARGS) $(REAL)
 
 up: images bin/deployment.env ## the deployment: edge on 127.0.0.1:18080, sixteen gateways, two writers, Redis, PostgreSQL, Prometheus on 127.0.0.1:19090
 	@$(COMPOSE) up -d --remove-orphans

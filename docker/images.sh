@@ -36,7 +36,8 @@ arrange() { # image, root folder
     ln -sf /dev/stderr "$2/var/log/nginx/error.log" ;;
   prometheus)
     mkdir -p "$2/prometheus" && chown 65534:65534 "$2/prometheus"
-    rm -rf "$2"/var/lib/prometheus ;;
+    # A package of the web page brings 200 MB of sources of time zones.
+    rm -rf "$2"/var/lib/prometheus "$2"/usr/share/javascript/moment-timezone/data ;;
   esac
 }
 

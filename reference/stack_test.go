@@ -144,7 +144,10 @@ func want(t testing.TB, what string, r reply, o booking.Outcome) {
 }
 
 // The way of a booking over HTTP, in each mode that books.
-func TestBookingInEachMode(t *testing.T) {
+func TestBookingInEachMode(t *testing.T) { bookingInEachMode(t, func(*testing.T, *Config) {}) }
+
+// bookingInEachMode runs on the stores that use names.
+func bookingInEachMode(t *testing.T, use func(*testing.T, *Config)) {
 	for _, mode := range []booking.Mode{booking.ModeLossless, booking.ModeTimedWriter, booking.ModeQueued} {
 		for _, off := range []string{"", "queue", "batch"} {
 			t.Run(mode.String()+" without "+off, func(t *testing.T) {
@@ -154,6 +157,7 @@ func TestBookingInEachMode(t *testing.T) {
 				if off != "" {
 					c.Off = map[string]bool{off: true}
 				}
+				use(t, &c)
 				s := serve(t, c)
 				accepted := booking.Queued
 				if c.direct() {
@@ -501,6 +505,11 @@ func TestGracefulStopLosesNothing(t *testing.T) {
 	redis := miniredis.RunT(t)
 	c := sale()
 	c.Redis, c.Dir = "redis://"+redis.Addr()+"/0", t.TempDir()
+	gracefulStopLosesNothing(t, c, redis.FlushAll)
+}
+
+// gracefulStopLosesNothing runs on the stores of c; forget empties its Redis.
+func gracefulStopLosesNothing(t *testing.T, c Config, forget func()) {
 	c.Stock.Items = []int{400, 400}
 	c.Queue.Depth = 0
 	c.Ledger.Rate, c.Ledger.Every = 500, 10*time.Millisecond
@@ -559,7 +568,7 @@ func TestGracefulStopLosesNothing(t *testing.T) {
 		t.Errorf("a lost ticket: %v, %+v", err, rep.Check("lost"))
 	}
 	// Redis loses everything; a new start sells only what the ledger has left.
-	redis.FlushAll()
+	forget()
 	s = serve(t, c)
 	left, err := s.store.Free(ctx)
 	if err != nil || sum(left) != 800-int(rep.Sold) {

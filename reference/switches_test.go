@@ -329,8 +329,9 @@ func TestSamplesAndMetrics(t *testing.T) {
 	var x wire.Samples
 	until(t, "samples after the opening", func() bool {
 		x = s.watch.since(-1 << 62)
-		d := x.Series[sampleWritten]
-		return len(d) > 0 && d[len(d)-1][1] == 1
+		// A sample may fall between a row's commit and its acknowledgement.
+		d, depth := x.Series[sampleWritten], x.Series[sampleQueueDepth]
+		return len(d) > 0 && d[len(d)-1][1] == 1 && depth[len(depth)-1][1] == 0
 	})
 	if first := x.Series[sampleGatewayRoom][0][0]; first >= 0 || first < -1.1 {
 		t.Errorf("the first sample is at %v s, want just before 0", first)

@@ -214,29 +214,43 @@ func newClient(at string) (redis.UniversalClient, error) {
 }
 
 // PostgreSQL is a running server.
-type PostgreSQL struct{ url string }
+type PostgreSQL struct {
+	url       string
+	container testcontainers.Container
+}
 
-// Postgres starts a PostgreSQL with fsync on.
-func Postgres(t testing.TB, flags ...string) *PostgreSQL {
+// small is a disk of its own in PostgreSQL's container: an empty database takes
+// half of it.
+const small = "/small"
+
+// Postgres starts a PostgreSQL with fsync on, and with these settings besides:
+// "name=value".
+func Postgres(t testing.TB, settings ...string) *PostgreSQL {
 	t.Helper()
 	ctx, cancel := engine(t, PostgresImage)
 	defer cancel()
-	const database = "spillway"
-	dsn := func(host string, port network.Port) string {
-		return "postgres://" + database + ":" + database + "@" + net.JoinHostPort(host, port.Port()) + "/" + database + "?sslmode=disable"
+	const name = "spillway" // of user, password and database
+	at := func(host string, port network.Port) string {
+		u := url.URL{Scheme: "postgres", User: url.UserPassword(name, name), Host: net.JoinHostPort(host, port.Port()),
+			Path: "/" + name, RawQuery: "sslmode=disable"}
+		return u.String()
 	}
-	c, err := postgres.Run(ctx, PostgresImage, labelled(), postgres.WithDatabase(database), postgres.WithUsername(database),
-		postgres.WithPassword(database), testcontainers.WithCmd(append([]string{"postgres"}, flags...)...),
-		testcontainers.WithWaitStrategyAndDeadline(startWithin, wait.ForSQL("5432/tcp", "pgx", dsn)))
+	cmd := []string{"postgres"}
+	for _, s := range settings {
+		cmd = append(cmd, "-c", s)
+	}
+	c, err := postgres.Run(ctx, PostgresImage, labelled(), postgres.WithDatabase(name), postgres.WithUsername(name),
+		postgres.WithPassword(name), testcontainers.WithCmd(cmd...), testcontainers.WithTmpfs(map[string]string{small: "size=16m"}),
+		testcontainers.WithWaitStrategyAndDeadline(startWithin, wait.ForSQL("5432/tcp", "pgx", at)))
 	testcontainers.CleanupContainer(t, c, testcontainers.StopTimeout(0))
 	if err != nil {
 		t.Fatalf("starting PostgreSQL: %v", err)
 	}
-	at, err := c.ConnectionString(ctx, "sslmode=disable")
-	if err != nil {
+	p := &PostgreSQL{container: c}
+	if p.url, err = c.ConnectionString(ctx, "sslmode=disable"); err != nil {
 		t.Fatalf("starting PostgreSQL: %v", err)
 	}
-	return &PostgreSQL{at}
+	return p
 }
 
 var databases atomic.Int64
@@ -244,21 +258,46 @@ var databases atomic.Int64
 // Database makes an empty database and returns its URL. It goes with the server.
 func (p *PostgreSQL) Database(t testing.TB) string {
 	t.Helper()
-	db, err := sql.Open("pgx", p.url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close() // nothing to lose
-	name := fmt.Sprintf("t%d", databases.Add(1))
+	return p.make(t, "")
+}
+
+// Small makes an empty database on a disk of 16 MiB and returns its URL.
+func (p *PostgreSQL) Small(t testing.TB) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 	defer cancel()
-	if _, err := db.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
-		t.Fatalf("making a database: %v", err)
+	folder := small + "/space"
+	code, _, err := p.container.Exec(ctx, []string{"install", "-d", "-o", "postgres", folder})
+	if err != nil || code != 0 {
+		t.Fatalf("making a folder for a small database: exit %d, %v", code, err)
 	}
+	p.Exec(t, "CREATE TABLESPACE small LOCATION '"+folder+"'")
+	return p.make(t, " TABLESPACE small")
+}
+
+func (p *PostgreSQL) make(t testing.TB, where string) string {
+	t.Helper()
+	name := fmt.Sprintf("t%d", databases.Add(1))
+	p.Exec(t, "CREATE DATABASE "+name+where)
 	u, err := url.Parse(p.url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.Path = "/" + name
 	return u.String()
+}
+
+// Exec runs a statement as the administrator.
+func (p *PostgreSQL) Exec(t testing.TB, statement string) {
+	t.Helper()
+	db, err := sql.Open("pgx", p.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() // nothing to lose
+	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
+	defer cancel()
+	if _, err := db.ExecContext(ctx, statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
 }

@@ -9,6 +9,7 @@
 //	client := containers.Client(t, url)     // closed with the test
 //	pg := containers.Postgres(t)
 //	url := pg.Database(t)                   // postgres://…, an empty database
+//	url := pg.Small(t)                      // the same on a disk that is soon full
 //
 // A test is skipped, with a plain message, only where no Docker engine answers.
 // Where one does, a missing image is a failure: "make images" puts it there.

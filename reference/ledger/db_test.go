@@ -115,6 +115,36 @@ func TestReadOnlyBeside(t *testing.T) {
 	}
 }
 
+// A full disk is the database's fault and no row's.
+func TestFullDisk(t *testing.T) {
+	db := openSQLite(t)
+	if err := ledger.ExecForTest(db, "PRAGMA max_page_count = 60"); err != nil {
+		t.Fatal(err)
+	}
+	const size = 100
+	for n := 0; ; n += size {
+		rows := make([]ledger.Row, size)
+		for i := range rows {
+			rows[i] = ledgertest.Row(n+i, n+i, 0)
+		}
+		_, err := db.WriteBatch(context.Background(), rows)
+		if err == nil && n < 100*size {
+			continue
+		}
+		if !errors.Is(err, ledger.ErrDown) {
+			t.Fatalf("after %d rows: %v", n, err)
+		}
+		if got, err := db.Rows(context.Background()); got != int64(n) || err != nil {
+			t.Fatalf("%d rows, %v; want the %d of whole batches", got, err, n)
+		}
+		break
+	}
+	stolen := ledgertest.Row(0, 1, 0)
+	if _, err := db.WriteBatch(context.Background(), []ledger.Row{stolen}); err == nil || errors.Is(err, ledger.ErrDown) {
+		t.Fatalf("a bad row: %v", err)
+	}
+}
+
 func BenchmarkWrite(b *testing.B) {
 	for _, size := range []int{2, 50, 200, 500} {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {

@@ -449,7 +449,7 @@ func (s *Store) call(b *batch) (closedAt time.Duration, closed bool) {
 		return 0, false
 	}
 	for i, a := range b.submits {
-		item := a.Item
+		var item int
 		if b.results[i], item = answer(out[i], a.Ticket, a.Item); b.results[i].Outcome == booking.Unknown {
 			b.err = fmt.Errorf("stock: %w", ErrNotOpen)
 		}
