@@ -347,15 +347,15 @@ const lookEvery = 100 * time.Millisecond
 // the sale itself.
 type guardLoop struct {
 	s     *Stack
-	guard *Guard
+	guard *Guard // nil in a gateway: the writers look after the sale
 
 	started    bool
 	stopOnce   sync.Once
 	quit, done chan struct{}
 }
 
-func newGuardLoop(s *Stack, g *Guard) *guardLoop {
-	return &guardLoop{s: s, guard: g, quit: make(chan struct{}), done: make(chan struct{})}
+func newGuardLoop(s *Stack) *guardLoop {
+	return &guardLoop{s: s, quit: make(chan struct{}), done: make(chan struct{})}
 }
 
 func (g *guardLoop) start() {
@@ -396,7 +396,7 @@ func (g *guardLoop) loop() {
 }
 
 func (g *guardLoop) look(ctx context.Context) error {
-	if err := g.s.store.Tend(ctx); err != nil {
+	if err := g.s.store.Tend(ctx); err != nil || g.guard == nil {
 		return err
 	}
 	_, err := g.guard.Look(ctx)

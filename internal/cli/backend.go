@@ -102,6 +102,8 @@ func startBackend(ctx context.Context, cfg reference.Config, logFile string) (*b
 		if json.Unmarshal(l, &b.Ready) != nil || b.URL == "" {
 			return nil, b.failed(errors.New("the backend did not start"))
 		}
+		// The line shows no passwords, so what this process named itself counts.
+		b.Redis, b.Database = cmp.Or(cfg.Redis, b.Redis), cmp.Or(cfg.Database, b.Database)
 		return b, nil
 	case <-ctx.Done():
 		return nil, b.failed(context.Cause(ctx))

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -14,8 +15,8 @@ import (
 
 type reconcileCmd struct {
 	choice
-	Redis      string `placeholder:"URL" help:"The backend's Redis, as its ready line names it."`
-	DB         string `name:"db" required:"" placeholder:"URL" help:"The backend's database, as its ready line names it."`
+	Redis      string `env:"SPILLWAY_REDIS" placeholder:"URL" help:"The backend's Redis, as its ready line names it."`
+	DB         string `name:"db" required:"" env:"SPILLWAY_DB" placeholder:"URL" help:"The backend's database, as its ready line names it."`
 	Event      string `default:"spillway" help:"Hash tag of the keys."`
 	Accepted   string `placeholder:"FILE" help:"Tickets that clients were given, one a line."`
 	Drained    bool   `help:"The queue was emptied before: nothing may still be waiting."`
@@ -116,8 +117,12 @@ func readTickets(file string) ([]reference.AcceptedTicket, error) {
 		return nil, fmt.Errorf("cannot read the tickets: %w", err)
 	}
 	defer f.Close()
+	return parseTickets(f, file)
+}
+
+func parseTickets(r io.Reader, file string) ([]reference.AcceptedTicket, error) {
 	var out []reference.AcceptedTicket
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		text := strings.TrimSpace(lines.Text())
 		if text == "" {
@@ -129,5 +134,8 @@ func readTickets(file string) ([]reference.AcceptedTicket, error) {
 		}
 		out = append(out, reference.AcceptedTicket{Ticket: t})
 	}
-	return out, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: want one ticket a line: %w", file, err)
+	}
+	return out, nil
 }

@@ -183,6 +183,8 @@ type Record struct {
 const (
 	MarkSoldOut       = "sold-out"       // the last reservation was taken
 	MarkLastConfirmed = "last-confirmed" // the last row was written
+	MarkFault         = "fault"          // the fault of a chaos run began
+	MarkFaultEnd      = "fault-end"      // and ended
 )
 
 // New is an empty record with its maps made.

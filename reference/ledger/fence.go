@@ -32,7 +32,10 @@ const FirstEpoch = 1
 
 // Epoch is the fence's present epoch.
 func (db *DB) Epoch(ctx context.Context) (epoch int64, err error) {
-	if err = db.read.QueryRowContext(ctx, "SELECT epoch FROM fence").Scan(&epoch); err != nil {
+	err = db.call(ctx, func(ctx context.Context) error {
+		return db.read.QueryRowContext(ctx, "SELECT epoch FROM fence").Scan(&epoch)
+	})
+	if err != nil {
 		return 0, fmt.Errorf("ledger: reading the epoch: %w", err)
 	}
 	return epoch, nil
@@ -44,7 +47,8 @@ func (db *DB) fenced(ctx context.Context, tx *sql.Tx, epoch int64) error {
 		return nil
 	}
 	var now int64
-	if err := tx.QueryRowContext(ctx, "SELECT epoch FROM fence").Scan(&now); err != nil {
+	// A new epoch waits for those who have read the old one to commit.
+	if err := tx.QueryRowContext(ctx, "SELECT epoch FROM fence"+db.dialect.share).Scan(&now); err != nil {
 		return err
 	}
 	if now != epoch {
@@ -84,7 +88,7 @@ func (db *DB) Refuse(ctx context.Context, a booking.Accepted, at time.Duration, 
 // every refused ticket, all of one moment, in the order of writing. It stops at
 // the first error of either.
 func (db *DB) Snapshot(ctx context.Context, lottery bool, booked func(booking.Accepted) error, refused func(booking.Ticket) error) error {
-	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return fmt.Errorf("ledger: reading: %w", err)
 	}

@@ -254,7 +254,8 @@ func (b *books) readStore(ctx context.Context, v *View, rep *Report) ([]int, err
 
 // readLedger reads the rows in one transaction, so that they are of one moment.
 func (b *books) readLedger(ctx context.Context, db *DB, in Books, lottery bool, rep *Report) (sold map[int]int64, twice tally, err error) {
-	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	// SQLite's transactions are of one moment by themselves and know no level.
+	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return nil, twice, fmt.Errorf("reading the ledger: %w", err)
 	}

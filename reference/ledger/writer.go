@@ -31,7 +31,8 @@ type Source interface {
 // Keeper is the table that the writer fills: a DB for bookings, its Entries for
 // a lottery.
 type Keeper interface {
-	// WriteBatch writes rows in one transaction, idempotently; on an error none stands.
+	// WriteBatch writes rows in one transaction, idempotently; on an error none
+	// stands. An error that is no row's wraps ErrDown.
 	WriteBatch(ctx context.Context, rows []Row) ([]RowResult, error)
 	// Probe fails when the database cannot be written to at all.
 	Probe(ctx context.Context) error
@@ -133,7 +134,8 @@ type Writer struct {
 
 	mu      sync.Mutex
 	stats   WriterStats
-	stopped bool
+	stopped bool // by the fault
+	standby bool // another writer's turn
 	slow    time.Duration
 	wake    chan struct{} // a change of stopped; capacity 1
 	started bool
@@ -170,14 +172,19 @@ func (w *Writer) Start() {
 }
 
 // Stop is the fault: no batch begins until Resume. One under way ends.
-func (w *Writer) Stop() { w.setStopped(true) }
+func (w *Writer) Stop() { w.set(&w.stopped, true) }
 
 // Resume ends the fault. The time stood still saves up no credit.
-func (w *Writer) Resume() { w.setStopped(false) }
+func (w *Writer) Resume() { w.set(&w.stopped, false) }
 
-func (w *Writer) setStopped(v bool) {
+// Standby says that another writer of the event has its turn: no batch begins
+// until Standby(false). It is apart from the fault, and two writers at once lose
+// nothing: every step may be repeated.
+func (w *Writer) Standby(on bool) { w.set(&w.standby, on) }
+
+func (w *Writer) set(flag *bool, v bool) {
 	w.mu.Lock()
-	w.stopped = v
+	*flag = v
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -310,7 +317,7 @@ func (w *Writer) run() {
 func (w *Writer) waitUntil(at time.Duration) (paused, ok bool) {
 	for {
 		w.mu.Lock()
-		stopped := w.stopped
+		stopped := w.stopped || w.standby
 		w.mu.Unlock()
 		if stopped {
 			paused = true
@@ -454,11 +461,8 @@ func (w *Writer) settle(ctx context.Context, ds []booking.Delivery) error {
 	if err == nil {
 		return w.finish(ctx, ds, results)
 	}
-	if errors.Is(err, ErrStale) {
-		return err
-	}
-	if perr := w.opts.Keeper.Probe(ctx); perr != nil {
-		return err // the database is down: nobody's fault, hold on to all of them
+	if errors.Is(err, ErrStale) || w.down(ctx, err) {
+		return err // nobody's fault: hold on to all of them
 	}
 	// The database lives, so something in the batch is bad. Find it.
 	for _, d := range ds {
@@ -469,10 +473,7 @@ func (w *Writer) settle(ctx context.Context, ds []booking.Delivery) error {
 			}
 			continue
 		}
-		if errors.Is(err, ErrStale) {
-			return err
-		}
-		if perr := w.opts.Keeper.Probe(ctx); perr != nil {
+		if errors.Is(err, ErrStale) || w.down(ctx, err) {
 			return err
 		}
 		dead, ferr := w.opts.Source.Fail(ctx, d, err.Error())
@@ -489,11 +490,19 @@ func (w *Writer) settle(ctx context.Context, ds []booking.Delivery) error {
 	return nil
 }
 
+// down reports whether the database, not a row, made a batch fail: the error says
+// so, or nothing at all can be written.
+func (w *Writer) down(ctx context.Context, err error) bool {
+	return errors.Is(err, ErrDown) || w.opts.Keeper.Probe(ctx) != nil
+}
+
 func (w *Writer) write(ctx context.Context, ds []booking.Delivery) ([]RowResult, error) {
 	began := w.opts.Clock.Now()
 	rows := make([]Row, len(ds))
 	for i, d := range ds {
-		rows[i] = Row{Accepted: d.Accepted, Written: began, Epoch: w.epoch}
+		// The clocks of two machines differ by a little: nothing is written before
+		// it was accepted.
+		rows[i] = Row{Accepted: d.Accepted, Written: max(began, d.At), Epoch: w.epoch}
 	}
 	results, err := w.opts.Keeper.WriteBatch(ctx, rows)
 	if err != nil {

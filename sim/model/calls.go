@@ -25,7 +25,7 @@ func (w *windows) quiet(c *call) bool {
 	e := w.e
 	g := &e.gateway
 	now := c.sent + e.half
-	if !g.calm || g.length > 0 || g.rung != booking.RungFull || e.slow > 0 {
+	if !g.calm || g.length > 0 || g.rung != booking.RungFull || e.slow > 0 || e.noRedis {
 		return false
 	}
 	g.settle(now)

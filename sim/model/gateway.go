@@ -46,6 +46,7 @@ type gateway struct {
 	turn      uint64
 	next      uint16 // turn modulo the instances
 	c         counts
+	up        int  // instances that serve
 	quiet     ring // ends of the services that are nobody's event, see windows.quiet
 	calm      bool // such services may be
 	limit     int  // of the in-flight limit; 0 = none
@@ -96,6 +97,7 @@ func (e *evening) openGateway() {
 		g.budget = policy.Budget{Ratio: s.RetryRatio, Cap: max(10, s.RetryRatio*g.capacity*e.constant(10*time.Second).Seconds())}
 	}
 	g.instances = make([]instanceFlag, int(s.Instances))
+	g.up = len(g.instances)
 	for i := range g.instances {
 		g.instances[i].up = true
 	}
@@ -361,6 +363,7 @@ func (g *gateway) setRung(now time.Duration) {
 // setUp says how many of the instances are up: slots and capacity shrink and grow
 // in proportion from the next start on.
 func (g *gateway) setUp(up int) {
+	g.up = up
 	for i := range g.instances {
 		g.instances[i].up = i < up
 	}

@@ -86,6 +86,10 @@ func (e *evening) flag(r *request, now time.Duration) (booking.Outcome, time.Dur
 	// read on its behalf is.
 	if !in.has || in.readAt < r.began && r.began-in.readAt >= e.sc.Stock.ClosedLife {
 		in.readAt = max(r.began, in.readyAt)
+		if e.noRedis {
+			in.has = true // the last copy is used, however old; without one it may be open
+			return e.hours(r, in.soldOut), 0
+		}
 		if e.slow > 0 && !e.direct {
 			in.reading, in.readyAt = true, now+e.slow
 			return 0, in.readyAt
@@ -117,6 +121,9 @@ func (e *evening) submit(r *request, now time.Duration) (booking.Outcome, time.D
 			r.stage = atDesk
 			return 0, e.queueUp(e.sc.Ledger.Write, now)
 		}
+		if e.noRedis || e.fullRedis {
+			return booking.Unknown, 0 // the call fails at once
+		}
 		if e.slow > 0 {
 			if limit := e.constant(storeTimeout); e.slow >= limit {
 				r.stage = abandoned
@@ -140,6 +147,8 @@ func (e *evening) resultOf(r *request, now time.Duration) (booking.Outcome, time
 		if again := e.database(r, e.sc.Ledger.Read, now); again > 0 {
 			return 0, again
 		}
+	} else if e.noRedis {
+		return e.ledger.row(r.ticket), 0 // the database is asked instead
 	} else if e.slow > 0 && r.stage == atState {
 		r.stage = atStore
 		return 0, now + e.slow
