@@ -29,7 +29,7 @@ type history struct {
 
 // begin notes the beginning of an operation; the returned func, called with w.mu
 // held, its end. An operation without an answer never ends: it may take effect at
-// any time, or never.
+// any time, or never. The outcome 0 is one that is known to have done nothing.
 func (h *history) begin(client int, in input) (end func(booking.Outcome)) {
 	if h == nil {
 		return func(booking.Outcome) {}
@@ -39,8 +39,8 @@ func (h *history) begin(client int, in input) (end func(booking.Outcome)) {
 	h.count++
 	call := h.count
 	return func(out booking.Outcome) {
-		if h.count++; in.poll && out == booking.Unknown {
-			return // it says nothing and changes nothing
+		if h.count++; out == 0 || in.poll && out == booking.Unknown {
+			return // it says nothing and has changed nothing
 		}
 		op := porcupine.Operation{ClientId: client, Input: in, Call: call, Output: out, Return: h.count}
 		if out == booking.Unknown {

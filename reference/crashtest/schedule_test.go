@@ -2,6 +2,7 @@ package crashtest
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -335,11 +336,16 @@ func (w *world) submit(client int, g *process, in stock.Submit, clk slot) stock.
 	res, err := g.store.Take(context.Background(), in)
 	// Those who shared a call of the script wake one after the other.
 	clk.sleep(0, nil)
-	if w.dead(g) || err != nil {
+	dead := w.dead(g)
+	if dead || err != nil {
 		res = stock.Result{Outcome: booking.Unknown}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !dead && errors.Is(err, stock.ErrNotOpen) {
+		end(0) // the script itself has said that it did nothing
+		return res
+	}
 	if res.Outcome == booking.Queued {
 		w.oracle.accepted(res.Ticket, in.User, g)
 	}
