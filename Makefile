@@ -10,6 +10,7 @@ SEED    ?= 1
 IMAGES  ?= app redis postgres nginx prometheus
 REAL     = ./reference/...
 ARGS    ?=
+SCHEDULES ?= 100000
 # The compose of the Docker here: the engine's own plug-in, or the older program.
 COMPOSE  = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose) -p spillway --env-file bin/deployment.env -f docker/compose.yaml
 
@@ -18,7 +19,7 @@ DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16
   SPILLWAY_DB="postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" && set +a
 TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
 
-.PHONY: help build spike test sweep layers sim plan validate scales chaos smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve clean
+.PHONY: help build spike test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -57,6 +58,9 @@ smoke: build ## a ten-second rush, for CI
 
 test: ## the whole test suite
 	$(GO) test -count=1 -timeout 15m ./...
+
+chaos-long: ## SCHEDULES (100,000) seeded schedules of crashes and faults, several hours; a failing seed prints its replay
+	nice $(GO) test ./reference/crashtest -count=1 -timeout 0 -run TestSchedule -schedules $(SCHEDULES) -from $(SEED) -v
 
 bench: ## every benchmark, with its ratios
 	$(GO) test -run '^$$' -bench . -benchmem ./...

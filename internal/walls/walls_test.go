@@ -48,6 +48,7 @@ var may = map[string][]string{
 	"reference/ledger":            layer,
 	"reference/ledger/ledgertest": append([]string{"reference/ledger"}, layer...),
 	"reference/lottery":           layer,
+	"reference/crashtest":         {},
 	"reference": append([]string{"reference/edge", "reference/admission", "reference/gateway", "reference/stock",
 		"reference/queue", "reference/ledger", "reference/lottery", "internal/fault", "internal/netfault"}, layer...),
 	"reports":         {"internal/record", "internal/booking"},

@@ -13,6 +13,7 @@ import (
 	"spillway/internal/booking"
 	"spillway/internal/draw"
 	"spillway/reference"
+	"spillway/reference/ledger"
 	"spillway/reference/queue"
 	"spillway/reference/stock"
 )
@@ -20,6 +21,7 @@ import (
 var (
 	schedules = flag.Int("schedules", 1000, "how many schedules TestSchedule runs")
 	seedFlag  = flag.Uint64("seed", 0, "run this schedule alone and print its trace; 0 = as many as -schedules says")
+	pointFlag = flag.String("point", "", "TestEveryCrashPoint: only points that begin so")
 	fromFlag  = flag.Uint64("from", 1, "the first seed")
 )
 
@@ -157,7 +159,7 @@ func (w *world) play() []string {
 
 // one is a step of the scheduler, with its consequences for the oracle.
 func (w *world) one() {
-	if a := w.step(); a == kill || a == killLate {
+	if w.step() {
 		w.oracle.excuse()
 	}
 }
@@ -182,6 +184,12 @@ func (w *world) settle(until func() bool) bool {
 
 // empty reports whether nothing is on its way any more.
 func (w *world) empty() bool {
+	w.mu.Lock()
+	acting := w.acting || w.cutOff && w.plan.bug == nil
+	w.mu.Unlock()
+	if acting {
+		return false
+	}
 	ctx := context.Background()
 	st, q, _ := w.handles(w.admin)
 	depth, err1 := q.Depth(ctx)
@@ -306,7 +314,7 @@ func (w *world) client(n, rounds int, stop <-chan struct{}) {
 			g := w.gateways[(n+int(k)+try*seedOf(seed, id, 10*k+4, 2))%len(w.gateways)]
 			res := w.submit(n, g, in)
 			if res.Outcome == booking.Queued {
-				w.poll(n, res.Ticket, clk, 1+seedOf(seed, id, 10*k+5, 3), stop)
+				w.poll(n, in, res.Ticket, clk, 1+seedOf(seed, id, 10*k+5, 3), stop)
 			}
 			if res.Outcome != booking.Unknown && res.Outcome != booking.Busy {
 				break
@@ -320,7 +328,7 @@ func (w *world) client(n, rounds int, stop <-chan struct{}) {
 
 // submit is one request; a gateway that dies meanwhile has answered nothing.
 func (w *world) submit(client int, g *process, in stock.Submit) stock.Result {
-	end := w.ops.begin(client, input{kind: opSubmit, user: in.User, item: in.Item, key: in.Key})
+	end := w.ops.begin(client, input{user: in.User, item: in.Item, key: in.Key})
 	res, err := g.store.Take(context.Background(), in)
 	if w.dead(g) || err != nil {
 		res = stock.Result{Outcome: booking.Unknown}
@@ -331,22 +339,25 @@ func (w *world) submit(client int, g *process, in stock.Submit) stock.Result {
 		w.oracle.accepted(res.Ticket, in.User, g)
 	}
 	w.note("user %d item %d key %s: %v", in.User, in.Item, in.Key, res.Outcome)
-	end(res)
+	end(res.Outcome)
 	return res
 }
 
 // poll asks for a result some times.
-func (w *world) poll(client int, t booking.Ticket, clk slot, times int, stop <-chan struct{}) {
+func (w *world) poll(client int, in stock.Submit, t booking.Ticket, clk slot, times int, stop <-chan struct{}) {
 	for range times {
 		if !clk.sleep(70*time.Millisecond, stop) {
 			return
 		}
 		g := w.gateways[0]
+		end := w.ops.begin(client, input{poll: true, user: in.User, item: in.Item, key: in.Key})
 		res, err := g.cache.Get(context.Background(), t)
 		w.mu.Lock()
-		if err == nil && !g.dead {
-			w.oracle.polled(t, res.Outcome)
+		if err != nil || g.dead {
+			res.Outcome = booking.Unknown
 		}
+		w.oracle.polled(t, res.Outcome)
+		end(res.Outcome)
 		w.mu.Unlock()
 		if res.Outcome == booking.Confirmed || res.Outcome == booking.Refused {
 			return
@@ -354,11 +365,14 @@ func (w *world) poll(client int, t booking.Ticket, clk slot, times int, stop <-c
 	}
 }
 
+// lateFrom is the first user of those who come when the storm is over.
+const lateFrom = booking.UserID(1000)
+
 // buyers take whatever is left when the storm is over, so that nothing may stay
 // unsold.
 func (w *world) buyers(stop <-chan struct{}) {
 	clk := w.slot()
-	user := booking.UserID(1000)
+	user := lateFrom
 	for item := range w.plan.items {
 		for {
 			if !clk.sleep(5*time.Millisecond, stop) {
@@ -374,7 +388,7 @@ func (w *world) buyers(stop <-chan struct{}) {
 				continue
 			case booking.SoldOut, booking.Closed:
 				// A ticket on its way may yet be refused and its reservation come back.
-				if !w.empty() {
+				if w.repaired() || !w.empty() {
 					continue
 				}
 				st, _, _ := w.handles(w.admin)
@@ -389,6 +403,34 @@ func (w *world) buyers(stop <-chan struct{}) {
 	}
 }
 
+// repaired finishes what the person gave up half-way, and reports whether there
+// was anything. Nothing else may need a repair.
+func (w *world) repaired() bool {
+	w.mu.Lock()
+	cut := w.cutOff && w.plan.bug == nil
+	w.mu.Unlock()
+	if !cut {
+		return false
+	}
+	did, err := reference.RepairStores(context.Background(), w.admin, w.books, w.config(), w.slot(),
+		reference.Repairing{Apply: true, Who: "tidy", Why: "a discard was cut off"})
+	if err != nil {
+		w.t.Errorf("seed %d: repairing: %v", w.plan.seed, err)
+	}
+	for _, d := range did {
+		switch d.Kind {
+		case ledger.Unrefunded, ledger.StaleLetter, ledger.WrongResult:
+			w.faults["repair "+string(d.Kind)]++
+		default:
+			w.oracle.fault = append(w.oracle.fault, fmt.Sprintf("the stores disagree after a discard alone: %s %s", d.Kind, d.Detail))
+		}
+	}
+	w.mu.Lock()
+	w.cutOff = false
+	w.mu.Unlock()
+	return true
+}
+
 // tidy is the person at the dead letters: some are put back, some discarded.
 func (w *world) tidy(stop <-chan struct{}) {
 	clk := w.slot()
@@ -398,6 +440,9 @@ func (w *world) tidy(stop <-chan struct{}) {
 		if err != nil || len(ls) == 0 {
 			continue
 		}
+		w.mu.Lock()
+		w.acting = true
+		w.mu.Unlock()
 		x := ls[seedOf(w.plan.seed, 6, n, len(ls))]
 		back := x.Decoded && seedOf(w.plan.seed, 7, n, 2) == 0
 		if back { // what stood in the row's way is mended first
@@ -406,15 +451,21 @@ func (w *world) tidy(stop <-chan struct{}) {
 			w.mu.Unlock()
 		}
 		// Cut off half-way, it is done again, as the manual says.
+		done := false
 		for range 5 {
 			act := w.person.letters.Discard
 			if back {
 				act = w.person.letters.Replay
 			}
 			if err := act(ctx, x.ID, "tidy", "by schedule"); err == nil || !clk.sleep(50*time.Millisecond, stop) {
+				done = err == nil
 				break
 			}
 		}
+		w.mu.Lock()
+		w.cutOff = w.cutOff || !done
+		w.acting = false
+		w.mu.Unlock()
 	}
 }
 
@@ -495,6 +546,9 @@ func TestEveryCrashPoint(t *testing.T) {
 	}
 	schedules, kills := 0, 0
 	for _, point := range reference.CrashPoints() {
+		if *pointFlag != "" && !strings.HasPrefix(point, *pointFlag) {
+			continue
+		}
 		step, late := strings.CutSuffix(point, ".after")
 		step = strings.TrimSuffix(step, ".before")
 		died, before := 0, schedules
@@ -505,6 +559,9 @@ func TestEveryCrashPoint(t *testing.T) {
 			p.storm = nil
 			for i, kind := range []string{"curse", "poison", "stall", "empty", "stall", "duplicate"} {
 				p.storm = append(p.storm, fault{at: 10 + 25*i + seedOf(seed, 11, uint32(i), 25), kind: kind})
+			}
+			if step == "ledger.rollback" { // a database that fails at the worst moment, twice
+				p.storm = slices.Insert(p.storm, 0, fault{kind: "fail", point: "ledger.commit", nth: 2}, fault{kind: "fail", point: "ledger.commit", nth: 2})
 			}
 			p.target = &fault{kind: "kill", point: step, nth: 1 + seedOf(seed, 12, 0, 2), stays: true}
 			if late {

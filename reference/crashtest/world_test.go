@@ -61,7 +61,7 @@ type world struct {
 	mu        sync.Mutex
 	ids       int
 	parked    []*call
-	after     action   // what the call under way meets once it is done
+	killed    bool     // somebody died in the call under way
 	locked    *process // holds the database's write lock
 	downUntil time.Duration
 	cursed    map[booking.UserID]bool
@@ -70,6 +70,8 @@ type world struct {
 	faults    map[string]int // faults that were put in force
 	trace     []byte
 	hash      uint64
+	acting    bool    // the person is at a letter
+	cutOff    bool    // a person gave up half-way
 	sprung    bool    // the planted bug has done its harm
 	armed     []fault // those that wait for a call to meet
 
@@ -173,6 +175,9 @@ func newWorld(t *testing.T, dir string, p plan) *world {
 		t.Fatal(err)
 	}
 	w.oracle = newOracle(w)
+	if p.record {
+		w.ops = &history{w: w}
+	}
 	if p.bug != nil && p.bug.start != nil {
 		p.bug.start(w)
 	}
@@ -279,7 +284,6 @@ func (p *process) tap(ctx context.Context, point string) error {
 		}
 		return errDown
 	}
-	w.after = a
 	if c.point == "ledger.begin" {
 		w.locked = p
 	}
@@ -292,11 +296,16 @@ func (p *process) done(point string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.tally[point]++
-	a := w.after
-	w.after = proceed
 	step := strings.TrimSuffix(point, ".after")
 	if step == "ledger.commit" || step == "ledger.rollback" {
 		p.release("ledger.rollback")
+	}
+	if p.dead {
+		return errKilled
+	}
+	a := w.meets(step, lose, killLate)
+	if a != proceed {
+		w.note("%s#%d %s meets %d", p.name, p.id, point, a)
 	}
 	switch a {
 	case lose:
@@ -330,7 +339,7 @@ func (w *world) unpark(c *call) {
 // die kills a process; w.mu is held. What it has parked is let go, to fail. A
 // transaction under way ends by the same taps.
 func (w *world) die(p *process) {
-	p.dead = true
+	p.dead, w.killed = true, true
 	close(p.quit)
 	kept := w.parked[:0]
 	for _, c := range w.parked {
@@ -495,9 +504,9 @@ func (w *world) note(format string, args ...any) {
 	}
 }
 
-// step is one move of the scheduler: it lets time pass, or one call go. It returns
-// what the call met.
-func (w *world) step() action {
+// step is one move of the scheduler: it lets time pass, or one call go. It reports
+// whether somebody died.
+func (w *world) step() bool {
 	synctest.Wait()
 	w.mu.Lock()
 	var free []*call
@@ -514,35 +523,38 @@ func (w *world) step() action {
 			d *= 4
 		}
 		time.Sleep(d)
-		return proceed
+		return false
 	}
 	c := free[u>>8%uint64(len(free))]
-	w.after = proceed
+	w.killed = false
 	for i, x := range w.parked {
 		if x == c {
 			w.parked = append(w.parked[:i], w.parked[i+1:]...)
 			break
 		}
 	}
-	a := w.meets(c.point)
+	a := w.meets(c.point, fail, kill)
 	w.note("%s#%d %s %d", c.p.name, c.p.id, c.point, a)
 	w.mu.Unlock()
 	c.grant <- a
 	synctest.Wait()
-	return a
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.killed
 }
 
-// meets takes the first armed fault whose call this is; w.mu is held.
-func (w *world) meets(point string) action {
+// meets takes the first armed fault, of two kinds, that waits for this call; w.mu
+// is held.
+func (w *world) meets(point string, this, that action) action {
 	for i := range w.armed {
 		f := &w.armed[i]
-		if f.point != "" && f.point != point {
+		a := actions[f.kind]
+		if a != this && a != that || f.point != "" && f.point != point {
 			continue
 		}
 		if f.nth--; f.nth > 0 {
 			continue
 		}
-		a := actions[f.kind]
 		w.armed = slices.Delete(w.armed, i, i+1)
 		return a
 	}
