@@ -68,7 +68,7 @@ func TestRedisEmptied(t *testing.T) {
 			for user := 60; user < 70; user++ {
 				s.submitAs(t, user, fmt.Sprint("late", user), user%2)
 			}
-			until(t, "closed", func() bool { return s.submitAs(t, 80, "too late", 1).outcome == booking.Closed.String() })
+			until(t, "closed", func() bool { return s.submitAs(t, 80, "too-late", 1).outcome == booking.Closed.String() })
 			rep, err := Reconcile(context.Background(), s.Ready(), c, Reconciling{Accepted: given, Drained: drained(t, s), DemandLeft: true})
 			if err != nil || !rep.OK() || rep.Sold != 10 {
 				t.Errorf("sold %d of 10, %v\n%v", rep.Sold, err, rep)
