@@ -19,7 +19,7 @@ DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16
   SPILLWAY_DB="postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" && set +a
 TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
 
-.PHONY: help build spike test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve soak clean
+.PHONY: help build spike test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve soak check-deployment clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -102,6 +102,12 @@ bench-real: ## submits/s on real Redis, rows/s on real PostgreSQL with fsync on
 up: images bin/deployment.env ## the deployment: edge on 127.0.0.1:18080, sixteen gateways, two writers, Redis, PostgreSQL, Prometheus on 127.0.0.1:19090
 	@$(COMPOSE) up -d --remove-orphans
 	@docker/ready.sh
+
+check-deployment: bin/deployment.env ## the deployment's files: compose, nginx, Prometheus, its rules and their unit tests; they want "make images" first
+	@$(COMPOSE) config --quiet
+	@sed 's/CACHE_KEY/uri/; s/stderr/\/tmp\/log/' docker/edge/nginx.conf | docker run --rm -i --network none --user 65532 --tmpfs /tmp nginx:1 sh -c 'cat > /tmp/nginx.conf && nginx -t -q -c /tmp/nginx.conf'
+	@for what in "check config prometheus.yml" "test rules rules.test.yml"; do \
+	  docker run --rm --network none --entrypoint promtool --volume $(CURDIR)/docker/prometheus:/files:ro --workdir /files prometheus:2 $$what || exit 1; done
 
 down: bin/deployment.env ## stop the deployment and remove its containers, networks and volumes
 	@$(COMPOSE) down --volumes --remove-orphans --timeout 5
