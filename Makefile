@@ -19,7 +19,7 @@ DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16
   SPILLWAY_DB="postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" && set +a
 TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
 
-.PHONY: help build spike test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real check-deployment up down spike-real chaos-real curve clean
+.PHONY: help build spike test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve soak check-deployment clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -52,6 +52,9 @@ scales: build ## one scenario at 1:1, 1:100, 1:1000 and at the attack's scale, s
 
 chaos: build ## the rush under each fault in turn: what was lost (must read 0), and how long it took to recover; under ten minutes
 	@$(BIN) chaos --seed $(SEED) $(ARGS)
+
+soak: build ## half an hour near 70 % of capacity with a fault every minute: what grows, and does not come back
+	@$(BIN) attack soak --seed $(SEED) $(ARGS)
 
 smoke: build ## a ten-second rush, for CI
 	@$(BIN) attack smoke --seed $(SEED) $(ARGS)

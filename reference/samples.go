@@ -3,6 +3,7 @@ package reference
 import (
 	"context"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ const (
 	sampleEdgeHits     = "edge.hits"
 	sampleEdgeMisses   = "edge.misses"
 	sampleProbability  = "admission.probability"
+	sampleMemory       = "process.memory"
+	sampleGoroutines   = "process.goroutines"
+	sampleDescriptors  = "process.descriptors"
 
 	markSoldOut       = "sold-out"
 	markLastConfirmed = "last-confirmed"
@@ -44,7 +48,7 @@ func MarkNames() []string { return []string{markSoldOut, markLastConfirmed} }
 
 var sampleNames = [...]string{sampleGatewayLoad, sampleGatewayRoom, sampleGatewayBusy, sampleRung, sampleStockFree,
 	sampleClosedAge, sampleQueueDepth, sampleQueueAge, sampleDead, sampleWritten, sampleDatabaseWait, sampleEdgeHits,
-	sampleEdgeMisses, sampleProbability}
+	sampleEdgeMisses, sampleProbability, sampleMemory, sampleGoroutines, sampleDescriptors}
 
 const (
 	samplePeriod = 100 * time.Millisecond
@@ -254,6 +258,10 @@ func (w *watch) look() {
 		config, _ := s.admission.Config()
 		x.set(sampleProbability, config.Probability)
 	}
+
+	x.set(sampleGoroutines, float64(runtime.NumGoroutine()))
+	x.set(sampleMemory, resident())
+	x.set(sampleDescriptors, descriptors())
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
