@@ -230,6 +230,9 @@ func (w *watch) look() {
 		}
 		x.set(sampleWritten, float64(s.writer.Stats().Rows))
 	}
+	if s.board != nil && s.writes() && w.steps%steerEvery == 0 {
+		s.note(s.board.keep(ctx, w.stores.client))
+	}
 	var free []int
 	var err error
 	if w.store != nil {
