@@ -148,7 +148,8 @@ func recorded(seed draw.Seed, b *bug) plan {
 // TestLinearizable: every history of submits and polls is one that a single desk,
 // serving one after the other, could have given.
 func TestLinearizable(t *testing.T) {
-	seeds, ops, open := 200, 0, 0
+	t.Parallel()
+	seeds, ops, open := 100, 0, 0
 	if testing.Short() {
 		seeds = 10
 	}
