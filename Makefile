@@ -19,7 +19,7 @@ DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16
   SPILLWAY_DB="postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" && set +a
 TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
 
-.PHONY: help build spike test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real clean
+.PHONY: help build spike test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve soak check-deployment clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -52,6 +52,9 @@ scales: build ## one scenario at 1:1, 1:100, 1:1000 and at the attack's scale, s
 
 chaos: build ## the rush under each fault in turn: what was lost (must read 0), and how long it took to recover; under ten minutes
 	@$(BIN) chaos --seed $(SEED) $(ARGS)
+
+soak: build ## half an hour near 70 % of capacity with a fault every minute: what grows, and does not come back
+	@$(BIN) attack soak --seed $(SEED) $(ARGS)
 
 smoke: build ## a ten-second rush, for CI
 	@$(BIN) attack smoke --seed $(SEED) $(ARGS)
@@ -100,6 +103,12 @@ up: images bin/deployment.env ## the deployment: edge on 127.0.0.1:18080, sixtee
 	@$(COMPOSE) up -d --remove-orphans
 	@docker/ready.sh
 
+check-deployment: bin/deployment.env ## the deployment's files: compose, nginx, Prometheus, its rules and their unit tests; they want "make images" first
+	@$(COMPOSE) config --quiet
+	@sed 's/CACHE_KEY/uri/; s/stderr/\/tmp\/log/' docker/edge/nginx.conf | docker run --rm -i --network none --user 65532 --tmpfs /tmp nginx:1 sh -c 'cat > /tmp/nginx.conf && nginx -t -q -c /tmp/nginx.conf'
+	@for what in "check config prometheus.yml" "test rules rules.test.yml"; do \
+	  docker run --rm --network none --entrypoint promtool --volume $(CURDIR)/docker/prometheus:/files:ro --workdir /files prometheus:2 $$what || exit 1; done
+
 down: bin/deployment.env ## stop the deployment and remove its containers, networks and volumes
 	@$(COMPOSE) down --volumes --remove-orphans --timeout 5
 
@@ -113,6 +122,11 @@ spike-real: down up ## the opening rush against a fresh deployment, its report, 
 chaos-real: ## the rush under each fault on the containers of a fresh deployment; about fifteen minutes
 	@$(MAKE) --no-print-directory down && SPILLWAY_SCENARIO=chaos $(MAKE) --no-print-directory up
 	@$(DEPLOYED) && $(BIN) chaos --seed $(SEED) $(TARGET) $(ARGS)
+
+curve: build bin/deployment.env ## accepted submits/s through 1 to 16 gateway processes on the deployment's Redis and PostgreSQL, one figure
+	@$(MAKE) --no-print-directory down && $(COMPOSE) up -d redis database
+	@for i in $$(seq 30); do $(COMPOSE) exec -T database pg_isready --quiet --host 127.0.0.1 && break; sleep 1; done
+	@$(DEPLOYED) && $(BIN) curve $(ARGS); code=$$?; $(MAKE) --no-print-directory down; exit $$code
 
 clean: ## remove what was built and written
 	rm -rf bin reports/out

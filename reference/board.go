@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
@@ -18,11 +20,14 @@ import (
 type board struct {
 	client redis.UniversalClient
 	key    string
+
+	mu  sync.Mutex
+	has map[string]string // what this process knows of it
 }
 
 // start leaves word of offset 0.
 func (b *board) start(ctx context.Context, in wire.Start) error {
-	return b.put(ctx, "start", in.UnixNano)
+	return b.put(ctx, map[string]string{"start": strconv.FormatInt(in.UnixNano, 10)})
 }
 
 // change leaves word of what a change sets.
@@ -35,21 +40,43 @@ func (b *board) change(ctx context.Context, in wire.Change) error {
 	if err := json.Unmarshal(text, &set); err != nil {
 		return fmt.Errorf("noting a change: %w", err)
 	}
-	var pairs []any
-	for field, value := range set { // a hash has no order to keep
-		pairs = append(pairs, field, string(value))
+	fields := map[string]string{}
+	for field, value := range set {
+		fields[field] = string(value)
 	}
-	if len(pairs) == 0 {
-		return nil
-	}
-	return b.put(ctx, pairs...)
+	return b.put(ctx, fields)
 }
 
-func (b *board) put(ctx context.Context, pairs ...any) error {
-	if err := b.client.HSet(ctx, b.key, pairs...).Err(); err != nil {
+func (b *board) put(ctx context.Context, fields map[string]string) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	b.mu.Lock()
+	maps.Copy(b.has, fields)
+	b.mu.Unlock()
+	if err := b.client.HSet(ctx, b.key, fields).Err(); err != nil {
 		return fmt.Errorf("leaving word of the run in the store: %w", err)
 	}
 	return nil
+}
+
+// keep leaves word again when Redis has lost it. What another process has left since
+// stays.
+func (b *board) keep(ctx context.Context, client redis.UniversalClient) error {
+	n, err := client.Exists(ctx, b.key).Result()
+	if err != nil || n > 0 {
+		return err
+	}
+	b.mu.Lock()
+	fields := maps.Clone(b.has)
+	b.mu.Unlock()
+	_, err = client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for field, value := range fields { // a hash has no order to keep
+			p.HSetNX(ctx, b.key, field, value)
+		}
+		return nil
+	})
+	return err
 }
 
 // first leaves word of offset 0 unless there is one already, so that all
@@ -67,6 +94,9 @@ func (b *board) read(ctx context.Context) (start int64, change wire.Change, err 
 	if err != nil {
 		return 0, change, fmt.Errorf("reading the word of the run: %w", err)
 	}
+	b.mu.Lock()
+	maps.Copy(b.has, has)
+	b.mu.Unlock()
 	set := map[string]json.RawMessage{}
 	for field, value := range has {
 		if field != "start" {
@@ -93,7 +123,7 @@ func (s *Stack) join(ctx context.Context) error {
 	if s.config.Role == RoleAll {
 		return nil
 	}
-	s.board = &board{s.stores.client, "{" + s.config.Event + "}:run"}
+	s.board = &board{client: s.stores.client, key: "{" + s.config.Event + "}:run", has: map[string]string{}}
 	if err := s.board.first(ctx, instant(0).UnixNano()); err != nil {
 		return environment{err}
 	}

@@ -31,8 +31,8 @@ const (
 // rules of the samples that are not largest.
 var rules = map[string]rule{
 	sampleGatewayLoad: mean, sampleGatewayRoom: mean, sampleProbability: mean,
-	sampleGatewayBusy: total,
-	sampleWritten:     counted, sampleEdgeHits: counted, sampleEdgeMisses: counted,
+	sampleGatewayBusy: total, sampleMemory: total, sampleGoroutines: total, sampleDescriptors: total,
+	sampleWritten: counted, sampleEdgeHits: counted, sampleEdgeMisses: counted,
 }
 
 // track is what a member said last of one series.

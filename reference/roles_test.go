@@ -107,15 +107,17 @@ func TestGatewayBeforeTheSale(t *testing.T) {
 
 // Whoever starts in mid-run learns offset 0 and what was changed.
 func TestLateMemberJoinsTheRun(t *testing.T) {
-	c, _ := shared(t)
+	c, m := shared(t)
 	c.OpenAt = time.Hour
-	serve(t, as(RoleWriter, c))
+	w := serve(t, as(RoleWriter, c))
 	a := serve(t, as(RoleGateway, c))
 	want(t, "before the opening", a.statusAs(t, 1), booking.Wait)
-	a.startAt(t, -2*time.Hour)
 	p, off, on := 0.25, false, true
-	a.change(t, wire.Change{Probability: &p})
-	a.change(t, wire.Change{Results: &off, Kill: &on})
+	for _, s := range []*Stack{a, w} { // as control does
+		s.startAt(t, -2*time.Hour)
+		s.change(t, wire.Change{Probability: &p})
+		s.change(t, wire.Change{Results: &off, Kill: &on})
+	}
 	b := serve(t, as(RoleGateway, c))
 	if d := b.run(b.clock.Now()) - a.run(a.clock.Now()); d < -time.Second || d > time.Second {
 		t.Errorf("the two gateways are %v apart in the run", d)
@@ -124,6 +126,12 @@ func TestLateMemberJoinsTheRun(t *testing.T) {
 	want(t, "a submit while killed", b.submitAs(t, 1, "a", 0), booking.Off)
 	if config, _ := b.admission.Config(); config.Probability != p || config.Results {
 		t.Errorf("the late gateway's config is %+v", config)
+	}
+	// Redis loses its memory: the word of the run is left again.
+	m.FlushAll()
+	until(t, "the word of the run again", func() bool { return m.HGet("{test}:run", "start") != "" })
+	if m.HGet("{test}:run", "kill") != "true" {
+		t.Error("the kill switch was forgotten with Redis's memory")
 	}
 }
 

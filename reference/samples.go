@@ -3,6 +3,7 @@ package reference
 import (
 	"context"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ const (
 	sampleEdgeHits     = "edge.hits"
 	sampleEdgeMisses   = "edge.misses"
 	sampleProbability  = "admission.probability"
+	sampleMemory       = "process.memory"
+	sampleGoroutines   = "process.goroutines"
+	sampleDescriptors  = "process.descriptors"
 
 	markSoldOut       = "sold-out"
 	markLastConfirmed = "last-confirmed"
@@ -44,7 +48,7 @@ func MarkNames() []string { return []string{markSoldOut, markLastConfirmed} }
 
 var sampleNames = [...]string{sampleGatewayLoad, sampleGatewayRoom, sampleGatewayBusy, sampleRung, sampleStockFree,
 	sampleClosedAge, sampleQueueDepth, sampleQueueAge, sampleDead, sampleWritten, sampleDatabaseWait, sampleEdgeHits,
-	sampleEdgeMisses, sampleProbability}
+	sampleEdgeMisses, sampleProbability, sampleMemory, sampleGoroutines, sampleDescriptors}
 
 const (
 	samplePeriod = 100 * time.Millisecond
@@ -226,6 +230,9 @@ func (w *watch) look() {
 		}
 		x.set(sampleWritten, float64(s.writer.Stats().Rows))
 	}
+	if s.board != nil && s.writes() && w.steps%steerEvery == 0 {
+		s.note(s.board.keep(ctx, w.stores.client))
+	}
 	var free []int
 	var err error
 	if w.store != nil {
@@ -254,6 +261,10 @@ func (w *watch) look() {
 		config, _ := s.admission.Config()
 		x.set(sampleProbability, config.Probability)
 	}
+
+	x.set(sampleGoroutines, float64(runtime.NumGoroutine()))
+	x.set(sampleMemory, resident())
+	x.set(sampleDescriptors, descriptors())
 
 	w.mu.Lock()
 	defer w.mu.Unlock()

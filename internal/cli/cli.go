@@ -40,6 +40,8 @@ type command struct {
 	Merge     mergeCmd     `cmd:"" help:"Merge the records of a run's shards without loss."`
 	Reconcile reconcileCmd `cmd:"" help:"Prove the invariants from the stores of a backend."`
 
+	Curve curveCmd `cmd:"" help:"Measure accepted submits a second through 1, 2, 4 … native gateway processes on real stores; one figure."`
+
 	DLQ      dlqCmd      `cmd:"" name:"dlq" help:"Dead letters: list, show, replay, discard, audit."`
 	Scenario scenarioCmd `cmd:"" help:"List, show, explain or validate scenarios."`
 	Health   healthCmd   `cmd:"" help:"Ask a backend whether it can serve; the health check of its image."`

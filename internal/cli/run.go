@@ -35,6 +35,20 @@ type target struct {
 // run: twice the time that the default queue needs at the default rate.
 const drainWithin = 10 * time.Second
 
+// readyAgain bounds the wait for a backend to be whole again after the run.
+const readyAgain = 30 * time.Second
+
+// untilReady waits until an admin part says that it is ready, at most within.
+func untilReady(ctx context.Context, adminURL string, within time.Duration) error {
+	for end := time.Now().Add(within); ; {
+		err := answers(ctx, adminURL+wire.PathReady, 5*time.Second)
+		if err == nil || ctx.Err() != nil || time.Now().After(end) {
+			return err
+		}
+		time.Sleep(250 * time.Millisecond)
+	}
+}
+
 // runOne runs a scaled scenario once and returns its record with the invariants
 // checked. Without a target it runs the bundled backend for it, whose files go to
 // dir. An interrupted run returns its partial record and no error; a run whose
@@ -149,6 +163,10 @@ func removeIfEmpty(file string) error {
 // checkInvariants drains the backend and writes into the record what the stores'
 // own rows say.
 func checkInvariants(ctx context.Context, b *backend, sc *scenarios.Scaled, rec *record.Record, accepted []reference.AcceptedTicket) error {
+	// After a fault the sale may still be rebuilt, and who was killed still start.
+	if err := untilReady(ctx, b.AdminURL, readyAgain); err != nil {
+		rec.Header.Notes = append(rec.Header.Notes, fmt.Sprintf("%v after the run: %v", readyAgain, err))
+	}
 	drained, err := b.drain(ctx, drainWithin)
 	if err != nil {
 		return err

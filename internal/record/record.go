@@ -73,6 +73,9 @@ const (
 	SampleEdgeHits     = "edge.hits"             // cumulative
 	SampleEdgeMisses   = "edge.misses"           // cumulative
 	SampleProbability  = "admission.probability" // 0..1, as configured now
+	SampleMemory       = "process.memory"        // bytes that are resident, of the backend's process
+	SampleGoroutines   = "process.goroutines"    // of the backend's process
+	SampleDescriptors  = "process.descriptors"   // open files and connections of the backend's process
 )
 
 // Point is one sample.
