@@ -60,6 +60,45 @@
 //     each; all else runs on the process clock. The store's own clock times the claims
 //     of pending entries and the lease: after a step back these wait until it is made up.
 //
+// # When Redis loses its memory
+//
+// What is sold is in the ledger; what is accepted and not yet written was in Redis
+// alone. So every gateway keeps an outbox, in memory: what it has told its clients
+// to be accepted, until the result cache calls it settled (stock.Tend). Ten times a
+// second it asks the cache about these; what the cache no longer knows was lost,
+// and is offered again.
+//
+// Every process with a writer has a Guard, which looks ten times a second whether
+// the sale is there. When the state or the stream is gone, or Redis has gone back
+// in time (each look leaves a growing beat in it), submits are answered unknown and
+// one Guard rebuilds, under a lock in Redis: it begins a new epoch in the ledger, so
+// that no writer adds what it had read before; waits the grace for the gateways'
+// offers (Config.Stock.Grace); reads queue, dead letters and offers, and the ledger
+// last, in one snapshot; gives every holder the ticket that he had; queues again
+// what waits in no queue; sets free = stock - ledger - waiting; and opens the sale.
+// A Guard that dies on its way is replaced after stock.LockLife, and a loss in the
+// middle of a rebuild begins it anew. An offer that comes later is accepted again if
+// its reservation is still free, else the ledger refuses it. A replayed submit gets
+// its old ticket: that is an HMAC of user and key.
+//
+//   - A double fault loses: a ticket whose every gateway died before the ledger had
+//     it, and which Redis then forgot, is gone. With the embedded Redis, which dies
+//     with its process, this is what a kill -9 of the process does. Whoever repeats
+//     the submit gets the same ticket again, while stock lasts.
+//   - A fail-over that loses less than the tenth of a second since the last beat is not
+//     seen. What was accepted in it is offered again; what was accepted and written
+//     in it is counted as free once more, until Repair finds the drift.
+//   - Audit trail and dead letters live in Redis and are lost with it. A letter's
+//     ticket is offered by its gateway and goes to the writer once more; a discard is
+//     a refusal in the ledger first, which outlives Redis.
+//   - What a dead writer had in hand is claimed by the other after queue.DefaultIdle and
+//     at the most half of that more. So long the result cache may say pending of a
+//     ticket that the ledger has confirmed.
+//
+// A crash point is a moment before or after a step that changes a store (points.go);
+// Config.Crash names one, and the process kills itself there. Package crashtest has
+// the schedules. What stores disagree on, Repair names, and mends where that is safe.
+//
 // # What a request costs
 //
 // A status call (the closed check too) and a poll cost their units of gateway

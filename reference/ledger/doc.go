@@ -63,6 +63,9 @@
 //     of the beat; the database's own time is not.
 //   - The lossless station works through its backlog even when clients have left:
 //     that is what a database does that nobody tells.
+//   - The fence is an epoch in the database, over a lock in Redis: whoever rebuilds
+//     the sale after a loss of memory counts the ledger's rows, and a writer with
+//     entries from before in hand must not add to them; the database alone sees both.
 //   - Reconcile reads and reports, and so does Discrepancies. They never book,
 //     refund or delete; package reference repairs what is safe.
 package ledger

@@ -25,7 +25,7 @@
 // An entry is handed out by one process at a time: while it is in that process's
 // hands (Read, and neither Ack nor Fail yet) Read never gives it again, however
 // long a database outage lasts. Entries of a consumer that died come back after
-// Idle. Entries that cannot be decoded go straight to the dead letters.
+// Idle, at the most half of that later. Entries that cannot be decoded go straight to the dead letters.
 //
 // # Decisions
 //

@@ -22,6 +22,11 @@
 //	at, ok := s.SoldOutAt()           // moment at which the last reservation went
 //	s.Stats(); s.Close()
 //
+//	err = s.Tend(ctx)                 // a gateway, ten times a second: prunes its outbox, offers what Redis has lost
+//	phase, err := s.Look(ctx)         // whoever writes: Running, Missing or Rebuilding
+//	mine, err := s.Begin(ctx, token)  // a rebuild: Offers, Restore, Reopen; see package reference
+//	q, r, err := s.Admit(ctx, judge)  // late offers: accepted again, or refused by the ledger
+//
 // The order of the checks: malformed (invalid), key known (same answer, or
 // invalid for another user), user known (duplicate), all gone (closed), item gone
 // (sold-out), queue full (busy), else queued.
@@ -34,6 +39,10 @@
 // idempotency memory is therefore bounded by the reservations ever taken (stock
 // plus refunds; in a lottery, entrants), about 150 bytes each, and needs no
 // time-to-live: a sale's keys are deleted together when the sale is.
+//
+// And two for recovery: the offers of gateways, and the lock of a rebuild. In memory a
+// Store keeps the outbox of what it has accepted and does not know to be settled: at
+// most what waits in the queue and among the dead letters, some 200 bytes each.
 //
 // # Decisions
 //
@@ -51,6 +60,13 @@
 //     never sold-out or closed: nobody may be told a lie until stock is rebuilt.
 //   - A ticket is an HMAC of user and key, so a repeated submit makes the same
 //     ticket even when Redis has lost its memory, and the ledger sees it is one.
+//   - A user who holds the very ticket that his key makes is a replay, not a
+//     duplicate, even when the memory of keys was lost.
+//   - A refund fails while no sale is open: a rebuild counts what is free itself, and
+//     a refund on top would be lost or counted twice.
+//   - Gateways find out what Redis has lost by the result cache, over an epoch that
+//     they would have to compare: stock's script notes each acceptance there in the
+//     same step, so a ticket that the cache does not know was lost, in part or whole.
 //   - Refund keeps the key: a late replay still gets its ticket, whose result
 //     says what became of it.
 package stock
