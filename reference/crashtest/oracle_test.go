@@ -70,6 +70,8 @@ func (o *oracle) polled(t booking.Ticket, got booking.Outcome) {
 // Redis's memory, while nothing moves.
 func (o *oracle) excuse() {
 	known := o.inStores()
+	o.w.mu.Lock()
+	defer o.w.mu.Unlock()
 	for _, t := range o.order {
 		p := o.told[t]
 		alive := false

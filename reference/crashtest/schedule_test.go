@@ -205,8 +205,8 @@ func (w *world) empty() bool {
 	}
 	dead, _ := q.DeadCount(ctx)
 	left := 0
-	for _, g := range w.gateways {
-		left += g.store.Unsettled()
+	for i := range w.gateways {
+		left += w.gateway(i).store.Unsettled()
 	}
 	return dead == 0 && left == 0
 }
@@ -220,8 +220,8 @@ func (w *world) stuck() string {
 	free, err := st.Free(ctx)
 	offers := w.admin.HLen(ctx, "{"+event+"}:offers").Val()
 	left := 0
-	for _, g := range w.gateways {
-		left += g.store.Unsettled()
+	for i := range w.gateways {
+		left += w.gateway(i).store.Unsettled()
 	}
 	return fmt.Sprintf("it was never drained: %d queued, %d dead, %d offers, %d unsettled, free %v (%v)", depth, dead, offers, left, free, err)
 }
@@ -315,7 +315,7 @@ func (w *world) client(n, rounds int, clk slot, stop <-chan struct{}) {
 		in := stock.Submit{User: booking.UserID((n + seedOf(seed, id, 10*k+1, 4)/3) % w.plan.users), Item: seedOf(seed, id, 10*k+2, len(w.plan.items))}
 		in.Key = fmt.Sprintf("%d-%d", in.User, seedOf(seed, id, 10*k+3, 2))
 		for try := range 3 {
-			g := w.gateways[(n+int(k)+try*seedOf(seed, id, 10*k+4, 2))%len(w.gateways)]
+			g := w.gateway(n + int(k) + try*seedOf(seed, id, 10*k+4, 2))
 			res := w.submit(n, g, in, clk)
 			if res.Outcome == booking.Queued {
 				w.poll(n, in, res.Ticket, clk, 1+seedOf(seed, id, 10*k+5, 3), stop)
@@ -360,7 +360,7 @@ func (w *world) poll(client int, in stock.Submit, t booking.Ticket, clk slot, ti
 		if !clk.sleep(70*time.Millisecond, stop) {
 			return
 		}
-		g := w.gateways[0]
+		g := w.gateway(0)
 		end := w.ops.begin(client, input{poll: true, user: in.User, item: in.Item, key: in.Key})
 		res, err := g.cache.Get(context.Background(), t)
 		w.mu.Lock()
@@ -389,7 +389,7 @@ func (w *world) buyers(clk slot, stop <-chan struct{}) {
 				return
 			}
 			in := stock.Submit{User: user, Item: item, Key: fmt.Sprintf("late-%d", user)}
-			res := w.submit(99, w.gateways[0], in, clk)
+			res := w.submit(99, w.gateway(0), in, clk)
 			switch res.Outcome {
 			case booking.Queued:
 				user++
@@ -445,7 +445,7 @@ func (w *world) repaired() bool {
 func (w *world) tidy(clk slot, stop <-chan struct{}) {
 	ctx := context.Background()
 	for n := uint32(0); clk.sleep(300*time.Millisecond, stop); n++ {
-		ls, err := w.person.letters.List(ctx, "", 4)
+		ls, err := w.desk().List(ctx, "", 4)
 		if err != nil || len(ls) == 0 {
 			continue
 		}
@@ -462,9 +462,9 @@ func (w *world) tidy(clk slot, stop <-chan struct{}) {
 		// Cut off half-way, it is done again, as the manual says.
 		done := false
 		for range 5 {
-			act := w.person.letters.Discard
+			act := w.desk().Discard
 			if back {
-				act = w.person.letters.Replay
+				act = w.desk().Replay
 			}
 			if err := act(ctx, x.ID, "tidy", "by schedule"); err == nil || !clk.sleep(50*time.Millisecond, stop) {
 				done = err == nil

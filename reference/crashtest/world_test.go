@@ -470,22 +470,37 @@ func (w *world) revive() {
 	if busy {
 		return
 	}
-	for i, p := range w.gateways {
-		if w.dead(p) {
-			p.shut()
-			w.gateways[i] = w.open("gateway", i)
+	next := func(p *process, kind string, i int, seat **process) {
+		if p == nil || !w.dead(p) {
+			return
 		}
+		p.shut()
+		p = w.open(kind, i)
+		w.mu.Lock()
+		*seat = p
+		w.mu.Unlock()
+	}
+	for i, p := range w.gateways {
+		next(p, "gateway", i, &w.gateways[i])
 	}
 	for i, p := range w.writers {
-		if w.dead(p) {
-			p.shut()
-			w.writers[i] = w.open("writer", i)
-		}
+		next(p, "writer", i, &w.writers[i])
 	}
-	if w.person != nil && w.dead(w.person) {
-		w.person.shut()
-		w.person = w.open("person", 0)
-	}
+	next(w.person, "person", 0, &w.person)
+}
+
+// gateway is whoever is the n-th gateway now, counted round.
+func (w *world) gateway(n int) *process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.gateways[n%len(w.gateways)]
+}
+
+// desk is whoever is the person now.
+func (w *world) desk() *reference.Letters {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.person.letters
 }
 
 // note adds a line to the trace.
