@@ -78,6 +78,44 @@ func TestRedisEmptied(t *testing.T) {
 	}
 }
 
+// The same across processes: two gateways offer what they have accepted to the
+// writer that rebuilds, and each other's clients find their tickets again.
+func TestRedisEmptiedUnderRoles(t *testing.T) {
+	c, m := shared(t)
+	c.Stock.Items, c.Stock.Grace = []int{6, 4}, 500*time.Millisecond
+	c.Ledger.Rate, c.Ledger.Every = 4, 100*time.Millisecond
+	w := serve(t, as(RoleWriter, c))
+	gates := []*Stack{serve(t, as(RoleGateway, c)), serve(t, as(RoleGateway, c))}
+	until(t, "the sale", func() bool { return gates[0].statusAs(t, 1).outcome == booking.Open.String() })
+	var given []AcceptedTicket
+	for user := range 8 {
+		r := gates[user%2].submitAs(t, user, fmt.Sprint("k", user), user%2)
+		want(t, "a submit", r, booking.Queued)
+		tk, err := booking.ParseTicket(r.answer.Ticket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		given = append(given, AcceptedTicket{Ticket: tk, Told: booking.Confirmed})
+	}
+	until(t, "a first row", func() bool { return w.writer.Stats().Rows > 0 })
+	m.FlushAll()
+	until(t, "the sale runs again", func() bool { return gates[1].submitAs(t, 50, "new", 0).outcome == booking.Queued.String() })
+	for user, a := range given {
+		r := gates[(user+1)%2].submitAs(t, user, fmt.Sprint("k", user), user%2)
+		want(t, "the same submit at the other gateway", r, booking.Queued)
+		if r.answer.Ticket != a.Ticket.String() {
+			t.Errorf("user %d: ticket %s, and after the loss %s", user, a.Ticket, r.answer.Ticket)
+		}
+		until(t, "a confirmed result", func() bool {
+			return gates[user%2].pollFor(t, a.Ticket.String()).outcome == booking.Confirmed.String()
+		})
+	}
+	rep, err := Reconcile(context.Background(), w.Ready(), c, Reconciling{Accepted: given, Drained: drained(t, w)})
+	if err != nil || !rep.OK() || rep.Sold != 9 {
+		t.Errorf("sold %d, want 9, %v\n%v", rep.Sold, err, rep)
+	}
+}
+
 // A sale that was sold out when Redis lost its memory is closed again, not open
 // and not unknown for ever.
 func TestRedisEmptiedWhenSoldOut(t *testing.T) {

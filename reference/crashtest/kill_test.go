@@ -253,11 +253,15 @@ func (s *site) provoke(step string) {
 
 // killAt kills a backend at a point, puts another in its place, and proves that
 // nothing was lost by it.
-func killAt(t *testing.T, addr, dir, point string) {
+func killAt(t *testing.T, redisURL, database, point string) {
 	s := &site{t: t, point: point, told: map[string]booking.Outcome{}}
-	s.redis = redis.NewClient(&redis.Options{Addr: addr})
+	at, err := redis.ParseURL(redisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.redis = redis.NewClient(at)
 	defer s.redis.Close()
-	s.c = reference.Config{Mode: booking.ModeQueued, Event: event, Redis: "redis://" + addr + "/0", Database: "sqlite:" + filepath.Join(dir, "ledger.db"),
+	s.c = reference.Config{Mode: booking.ModeQueued, Event: event, Redis: redisURL, Database: database,
 		Seed: 1, Native: true,
 		Admission: reference.AdmissionConfig{Gate: policy.GateOff, Probability: 1, Results: true},
 		Gateway:   reference.GatewayConfig{Instances: 2, Room: 100},
@@ -372,7 +376,9 @@ func TestKilledProcesses(t *testing.T) {
 		wg.Go(func() {
 			busy <- struct{}{}
 			defer func() { <-busy }()
-			t.Run(point, func(t *testing.T) { killAt(t, m.Addr(), dir, point) })
+			t.Run(point, func(t *testing.T) {
+				killAt(t, "redis://"+m.Addr()+"/0", "sqlite:"+filepath.Join(dir, "ledger.db"), point)
+			})
 		})
 	}
 	wg.Wait()
