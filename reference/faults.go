@@ -78,7 +78,7 @@ func (f *faults) check(in wire.Fault) (amount float64, err error) {
 		return 0, fmt.Errorf("fault %s: this Redis is another process, which has to be killed itself", name)
 	case in.Kind == fault.DiskFull && !strings.HasPrefix(s.stores.databaseURL, "sqlite:"):
 		return 0, fmt.Errorf("fault %s: the disk of this database is out of reach", name)
-	case in.Kind == fault.EdgeStale && s.edge == nil:
+	case in.Kind == fault.EdgeStale && (!s.serves() || !s.on("edge")):
 		return 0, fmt.Errorf("fault %s: this backend has no edge", name)
 	case row.Unit == fault.Instances && int(amount) >= n:
 		return 0, fmt.Errorf("fault %s: amount %v: want a whole number from 1 to %d, one must stay", name, amount, n-1)

@@ -363,6 +363,10 @@ func (s *Stack) static(w http.ResponseWriter, r *http.Request, step booking.Step
 		job.Priority = 1 // static files are not served by class
 	}
 	if s.on("edge") { // a proxy before this gateway has missed
+		if s.faults.stale.Load() {
+			s.reply(w, &v, booking.Unknown, nil)
+			return
+		}
 		job.Units, job.Exempt = s.config.Edge.OriginUnits, true
 	}
 	pass, o := s.station.Enter(job)

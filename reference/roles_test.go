@@ -14,6 +14,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/clock"
+	"spillway/internal/fault"
 	"spillway/internal/wire"
 	"spillway/reference/queue"
 )
@@ -182,6 +183,26 @@ func TestWriterTakesOver(t *testing.T) {
 	if err != nil || !rep.OK() || rep.Sold != 2*each {
 		t.Errorf("reconciling: %v, sold %d\n%v", err, rep.Sold, rep)
 	}
+}
+
+// A gateway is the origin of the edge before it: it states the lives of what is
+// static, and refuses the edge while the fault says so.
+func TestGatewayIsTheOrigin(t *testing.T) {
+	c, _ := shared(t)
+	w := serve(t, as(RoleWriter, c))
+	g := serve(t, as(RoleGateway, c))
+	r := call(t, "GET", g.Ready().URL+wire.PathConfig, "")
+	if want(t, "the config", r, booking.OK); !strings.Contains(r.header.Get("Cache-Control"), "s-maxage=60") {
+		t.Errorf("Cache-Control %q", r.header.Get("Cache-Control"))
+	}
+	if r := w.adminCall(t, "POST", wire.PathAdminFaults, wire.Fault{Kind: fault.EdgeStale, For: time.Hour}); r.code != 400 {
+		t.Errorf("the writer takes edge-stale: %d", r.code)
+	}
+	g.fault(t, wire.Fault{Kind: fault.EdgeStale, For: time.Hour})
+	if r := call(t, "GET", g.Ready().URL+wire.PathConfig, ""); r.code != 500 {
+		t.Errorf("the origin answers %d while the edge is cut off", r.code)
+	}
+	want(t, "a status call meanwhile", g.statusAs(t, 1), booking.Open)
 }
 
 // Two writers keep the rate of one, and the second writes on when the first stops
