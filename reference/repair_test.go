@@ -2,6 +2,7 @@ package reference
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -149,6 +150,8 @@ func TestRepair(t *testing.T) {
 			s.do("HINCRBY", "{shop}:state", "0", 1)
 			s.do("HINCRBY", "{shop}:state", "total", 1)
 		}, want: []ledger.DiscrepancyKind{ledger.Drift}, free: "2 2"},
+		"a figure that drifted alone": {plant: func(s *shop) { s.do("HINCRBY", "{shop}:state", "0", -1) },
+			want: []ledger.DiscrepancyKind{ledger.Drift}, free: "2 2"},
 		"accepted, and nowhere": {plant: func(s *shop) { s.do("HSET", "{shop}:results", s.name(9), "pending") },
 			want: []ledger.DiscrepancyKind{ledger.Vanished}, left: []ledger.DiscrepancyKind{ledger.Vanished}, free: "2 2"},
 		"more sold than there is": {plant: func(s *shop) {
@@ -180,6 +183,11 @@ func TestRepair(t *testing.T) {
 			}
 			if s.free() != c.free {
 				t.Errorf("free %s, want %s", s.free(), c.free)
+			}
+			var free [2]int
+			total, _ := s.redis.HGet(ctx, "{shop}:state", "total").Int()
+			if _, err := fmt.Sscan(s.free(), &free[0], &free[1]); err != nil || free[0]+free[1] != total {
+				t.Errorf("free %s, but a total of %d (%v)", s.free(), total, err)
 			}
 			if n := s.redis.XLen(ctx, queue.StreamKey("shop")).Val(); n != c.queued {
 				t.Errorf("%d queued, want %d", n, c.queued)

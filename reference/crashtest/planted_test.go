@@ -20,8 +20,7 @@ import (
 
 // bug is a mistake planted between the backend and its stores. Any part may be nil.
 type bug struct {
-	kind   string // what it breaks, as a verdict calls it
-	why    string
+	kind   string                         // what it breaks, as a verdict calls it
 	start  func(*world)                   // when the stores are open
 	hook   func(w *world, c command)      // once a call has been made
 	before func(w *world, c command) bool // before a call; true = it is not made

@@ -237,12 +237,16 @@ func (s *Store) Hold(ctx context.Context, a booking.Accepted) (bool, error) {
 }
 
 // setFreeScript corrects what is free of an item, if it is still what it was and
-// nothing is on its way. Keys: state, stream. Arguments: item, was, want, now.
+// nothing is on its way, and with it the total. Keys: state, stream. Arguments:
+// item, was, want, now, number of items.
 var setFreeScript = redis.NewScript(`
 local free = redis.call('HGET', KEYS[1], ARGV[1])
 if free ~= ARGV[2] or redis.call('HEXISTS', KEYS[1], 'open') == 0 or redis.call('XLEN', KEYS[2]) > 0 then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-if redis.call('HINCRBY', KEYS[1], 'total', ARGV[3] - ARGV[2]) > 0 then
+local total = 0
+for i = 0, ARGV[5] - 1 do total = total + tonumber(redis.call('HGET', KEYS[1], tostring(i)) or '0') end
+redis.call('HSET', KEYS[1], 'total', total)
+if total > 0 then
   redis.call('HDEL', KEYS[1], 'closed')
 else
   redis.call('HSETNX', KEYS[1], 'closed', ARGV[4])
@@ -253,7 +257,7 @@ return 1
 // SetFree corrects what is free of an item. It reports false, and does nothing,
 // when the figure has changed since it was read, or the queue is not empty.
 func (s *Store) SetFree(ctx context.Context, item, was, want int) (bool, error) {
-	n, err := setFreeScript.Run(ctx, s.client, []string{s.keys[0], s.keys[3]}, item, was, want, int64(s.opts.Clock.Now())).Int()
+	n, err := setFreeScript.Run(ctx, s.client, []string{s.keys[0], s.keys[3]}, item, was, want, int64(s.opts.Clock.Now()), s.opts.Items).Int()
 	if err != nil {
 		return false, fmt.Errorf("stock: correcting what is free of item %d: %w", item, err)
 	}
