@@ -57,7 +57,11 @@ var actions = map[string]action{"kill": kill, "kill-late": killLate, "lose": los
 
 // faultKinds are all kinds of faults, those more often that stand here more often.
 var faultKinds = []string{"kill", "kill-late", "lose", "fail", "kill", "kill-late", "lose", "restart", "empty", "empty", "duplicate",
-	"poison", "poison", "curse", "curse", "stall", "double"}
+	"poison", "poison", "curse", "curse", "stall", "double", "evict", "evict", "hold", "hold", "stale"}
+
+// holds are the points at which a process may be held up for long, in the midst of
+// something: with the reservation counted, a batch in hand, a result not told.
+var holds = []string{"stock.open", "stock.restore", "ledger.begin", "results.put", "queue.ack", "letters.discard", "stock.refund"}
 
 // points are the crash points without their last word.
 var points = func() (out []string) {
@@ -85,6 +89,12 @@ func planOf(seed draw.Seed) plan {
 		if _, meets := actions[f.kind]; meets && seedOf(seed, 9, i, 4) > 0 {
 			f.point = points[seedOf(seed, 10, i, len(points))]
 			f.at /= 3 // not every point is passed late
+		}
+		switch f.kind {
+		case "hold":
+			f.point = holds[seedOf(seed, 10, i, len(holds))]
+		case "stale":
+			f.point = "ledger.begin"
 		}
 		p.storm = append(p.storm, f)
 	}
@@ -164,6 +174,18 @@ func (w *world) play() []string {
 
 // one is a step of the scheduler, with its consequences for the oracle.
 func (w *world) one() {
+	if w.hold() {
+		// Every gateway dies, and Redis forgets, while a writer has a batch in hand.
+		w.mu.Lock()
+		for _, g := range w.gateways {
+			if !g.dead {
+				w.die(g)
+			}
+		}
+		w.mu.Unlock()
+		w.redis.FlushAll()
+		w.oracle.excuse()
+	}
 	if w.step() {
 		w.oracle.excuse()
 	}
@@ -253,7 +275,7 @@ func (w *world) strike(f fault) {
 	w.faults[f.kind]++
 	w.note("fault %+v", f)
 	u := w.draw()
-	if _, meets := actions[f.kind]; meets {
+	if f.point != "" || actions[f.kind] != proceed {
 		w.armed = append(w.armed, f)
 		w.mu.Unlock()
 		return
@@ -277,6 +299,9 @@ func (w *world) strike(f fault) {
 		}
 		w.mu.Unlock()
 		w.redis.FlushAll()
+		w.oracle.excuse()
+	case "evict": // a part of the memory
+		w.admin.Del(ctx, []string{"{" + event + "}:state", queue.StreamKey(event), ledger.ResultsKey(event)}[u%3])
 		w.oracle.excuse()
 	case "duplicate":
 		// An entry comes a second time: its sender had no answer and sent it again.

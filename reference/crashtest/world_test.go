@@ -549,6 +549,34 @@ func (w *world) step() bool {
 	return w.killed
 }
 
+// hold holds up a process whose call waits where an armed fault says so. It
+// reports whether the gateways and Redis's memory are to go meanwhile.
+func (w *world) hold() (stale bool) {
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.armed {
+		f := &w.armed[i]
+		if f.kind != "hold" && f.kind != "stale" {
+			continue
+		}
+		for _, c := range w.parked {
+			if c.point != f.point || w.now() < c.p.stalled || w.locked == c.p {
+				continue
+			}
+			if f.nth--; f.nth > 0 {
+				break
+			}
+			c.p.stalled = w.now() + 1300*time.Millisecond
+			w.note("%s#%d is held up at %s", c.p.name, c.p.id, c.point)
+			stale = f.kind == "stale"
+			w.armed = slices.Delete(w.armed, i, i+1)
+			return stale
+		}
+	}
+	return false
+}
+
 // meets takes the first armed fault, of two kinds, that waits for this call; w.mu
 // is held.
 func (w *world) meets(point string, this, that action) action {

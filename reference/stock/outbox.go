@@ -193,6 +193,12 @@ func (s *Store) Admit(ctx context.Context, judge Judge) (accepted, refused int, 
 			}
 		}
 		switch code {
+		case "k":
+			// It may have been settled since it was judged above, and the cache have
+			// lost that: what was noted as pending just now would stay so.
+			if !done {
+				_, err = judge.Settled(ctx, x.Accepted)
+			}
 		case "q":
 			accepted++
 		case "d":
