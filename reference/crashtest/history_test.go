@@ -134,8 +134,8 @@ func recorded(seed draw.Seed, b *bug) plan {
 	var storm []fault
 	for _, f := range p.storm {
 		switch f.kind {
-		case "empty", "double", "evict", "stale":
-			f.kind, f.point = "kill-late", ""
+		case "empty", "double", "evict", "stale", "letters":
+			f.kind, f.point, f.stays = "kill-late", "", false
 		case "curse", "poison":
 			f.kind = "lose"
 		}

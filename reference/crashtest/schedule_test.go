@@ -57,7 +57,7 @@ var actions = map[string]action{"kill": kill, "kill-late": killLate, "lose": los
 
 // faultKinds are all kinds of faults, those more often that stand here more often.
 var faultKinds = []string{"kill", "kill-late", "lose", "fail", "kill", "kill-late", "lose", "restart", "empty", "empty", "duplicate",
-	"poison", "poison", "curse", "curse", "stall", "double", "evict", "evict", "hold", "hold", "stale"}
+	"poison", "poison", "curse", "curse", "stall", "double", "evict", "evict", "hold", "hold", "stale", "letters", "letters"}
 
 // holds are the points at which a process may be held up for long, in the midst of
 // something: with the reservation counted, a batch in hand, a result not told.
@@ -95,6 +95,8 @@ func planOf(seed draw.Seed) plan {
 			f.point = holds[seedOf(seed, 10, i, len(holds))]
 		case "stale":
 			f.point = "ledger.begin"
+		case "letters":
+			f.stays = true
 		}
 		p.storm = append(p.storm, f)
 	}
@@ -174,8 +176,9 @@ func (w *world) play() []string {
 
 // one is a step of the scheduler, with its consequences for the oracle.
 func (w *world) one() {
-	if w.hold() {
-		// Every gateway dies, and Redis forgets, while a writer has a batch in hand.
+	if kind := w.hold(); kind != "" {
+		// Every gateway dies, and Redis forgets: all, while a writer has a batch in
+		// hand; or the state alone, while there is a dead letter.
 		w.mu.Lock()
 		for _, g := range w.gateways {
 			if !g.dead {
@@ -183,7 +186,11 @@ func (w *world) one() {
 			}
 		}
 		w.mu.Unlock()
-		w.redis.FlushAll()
+		if kind == "stale" {
+			w.redis.FlushAll()
+		} else {
+			w.admin.Del(context.Background(), "{"+event+"}:state")
+		}
 		w.oracle.excuse()
 	}
 	if w.step() {
@@ -275,7 +282,7 @@ func (w *world) strike(f fault) {
 	w.faults[f.kind]++
 	w.note("fault %+v", f)
 	u := w.draw()
-	if f.point != "" || actions[f.kind] != proceed {
+	if f.point != "" || f.stays || actions[f.kind] != proceed {
 		w.armed = append(w.armed, f)
 		w.mu.Unlock()
 		return

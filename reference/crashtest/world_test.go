@@ -549,14 +549,18 @@ func (w *world) step() bool {
 	return w.killed
 }
 
-// hold holds up a process whose call waits where an armed fault says so. It
-// reports whether the gateways and Redis's memory are to go meanwhile.
-func (w *world) hold() (stale bool) {
+// hold puts in force the armed faults that wait for a state of things. It reports
+// which of them lets the gateways and Redis's memory go, "" = none.
+func (w *world) hold() (kind string) {
 	synctest.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range w.armed {
 		f := &w.armed[i]
+		if f.kind == "letters" && w.admin.XLen(context.Background(), "{"+event+"}:dead").Val() > 0 {
+			w.armed = append(slices.Delete(w.armed, i, i+1), fault{kind: "hold", point: "stock.open", nth: 1, stays: true})
+			return "letters"
+		}
 		if f.kind != "hold" && f.kind != "stale" {
 			continue
 		}
@@ -569,12 +573,15 @@ func (w *world) hold() (stale bool) {
 			}
 			c.p.stalled = w.now() + 1300*time.Millisecond
 			w.note("%s#%d is held up at %s", c.p.name, c.p.id, c.point)
-			stale = f.kind == "stale"
+			kind = f.kind
 			w.armed = slices.Delete(w.armed, i, i+1)
-			return stale
+			if kind == "stale" {
+				return kind
+			}
+			return ""
 		}
 	}
-	return false
+	return ""
 }
 
 // meets takes the first armed fault, of two kinds, that waits for this call; w.mu
