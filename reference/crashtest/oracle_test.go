@@ -258,7 +258,7 @@ func (w *world) view() *ledger.View {
 }
 
 func (w *world) handles(c *redis.Client) (*stock.Store, *queue.Queue, *ledger.Cache) {
-	clk := w.slot()
+	clk := slot{w, 0}
 	st, err := stock.New(c, stock.Options{Event: event, Items: len(w.plan.items), Clock: clk, Tickets: tickets()})
 	if err != nil {
 		w.t.Fatal(err)

@@ -188,6 +188,7 @@ func (k *liar) WriteBatch(ctx context.Context, rows []ledger.Row) ([]ledger.RowR
 // TestPlantedBugs proves that the checks can fail: each planted bug is caught, as
 // what it is, within a few schedules.
 func TestPlantedBugs(t *testing.T) {
+	t.Parallel()
 	const within = 150
 	for _, name := range slices.Sorted(maps.Keys(planted)) {
 		t.Run(name, func(t *testing.T) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
-	"io"
 	"net"
 	"path/filepath"
 	"slices"
@@ -69,7 +67,6 @@ type world struct {
 	crashes   map[string]int // crashes at each
 	faults    map[string]int // faults that were put in force
 	trace     []byte
-	hash      uint64
 	acting    bool    // the person is at a letter
 	cutOff    bool    // a person gave up half-way
 	sprung    bool    // the planted bug has done its harm
@@ -165,7 +162,7 @@ func tickets() *stock.Tickets {
 // newWorld opens the stores. It must be called inside the bubble.
 func newWorld(t *testing.T, dir string, p plan) *world {
 	w := &world{t: t, plan: p, dir: dir, start: time.Now(), cursed: map[booking.UserID]bool{}, tally: map[string]int{},
-		crashes: map[string]int{}, faults: map[string]int{}, hash: fnvBasis}
+		crashes: map[string]int{}, faults: map[string]int{}}
 	var n uint32
 	w.draw = func() uint64 { n++; return p.seed.U64(uint8(booking.DrawFault), 1, n) }
 	w.redis = miniredis.NewMiniRedis()
@@ -491,16 +488,10 @@ func (w *world) revive() {
 	}
 }
 
-const fnvBasis = 14695981039346656037
-
 // note adds a line to the trace.
 func (w *world) note(format string, args ...any) {
-	line := fmt.Sprintf("%12v ", w.now()) + fmt.Sprintf(format, args...) + "\n"
-	h := fnv.New64a()
-	_, _ = io.WriteString(h, line)
-	w.hash = w.hash*1099511628211 ^ h.Sum64()
 	if w.plan.verbose {
-		w.trace = append(w.trace, line...)
+		w.trace = append(w.trace, fmt.Sprintf("%12v ", w.now())+fmt.Sprintf(format, args...)+"\n"...)
 	}
 }
 

@@ -62,6 +62,11 @@ func (db *DB) fenced(ctx context.Context, tx *sql.Tx, epoch int64) error {
 func (db *DB) Refuse(ctx context.Context, a booking.Accepted, at time.Duration, reason string) (Result, error) {
 	res := Result{Outcome: booking.Refused}
 	err := db.transact(ctx, "refusing ticket "+a.Ticket.String(), func(tx *sql.Tx) error {
+		// Batches share the fence's row until they commit, so none is writing this
+		// ticket meanwhile.
+		if _, err := tx.ExecContext(ctx, "UPDATE fence SET epoch = epoch"); err != nil {
+			return err
+		}
 		for _, table := range [...]string{"bookings", "entries"} {
 			var accepted, written int64
 			err := tx.QueryRowContext(ctx, db.dialect.bind("SELECT accepted, written FROM "+table+" WHERE ticket = ?"),
