@@ -10,6 +10,9 @@ SEED    ?= 1
 IMAGES  ?= app redis postgres nginx prometheus
 REAL     = ./reference/...
 ARGS    ?=
+# Settings of the deployment and of the rush against it, as in SETTINGS="--set gateway.native=on".
+SETTINGS ?=
+export SPILLWAY_SETTINGS = $(SETTINGS)
 SCHEDULES ?= 100000
 # The compose of the Docker here: the engine's own plug-in, or the older program.
 COMPOSE  = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose) -p spillway --env-file bin/deployment.env -f docker/compose.yaml
@@ -110,18 +113,19 @@ check-deployment: bin/deployment.env ## the deployment's files: compose, nginx, 
 	  docker run --rm --network none --entrypoint promtool --volume $(CURDIR)/docker/prometheus:/files:ro --workdir /files prometheus:2 $$what || exit 1; done
 
 down: bin/deployment.env ## stop the deployment and remove its containers, networks and volumes
-	@$(COMPOSE) down --volumes --remove-orphans --timeout 5
+	@$(COMPOSE) down --remove-orphans --timeout 5 || docker/left.sh
+	@docker volume ls --quiet --filter label=com.docker.compose.project=spillway | xargs --no-run-if-empty docker volume rm > /dev/null
 
 bin/deployment.env: # secrets of this deployment, made by chance
 	@mkdir -p bin && umask 077 && for name in SPILLWAY_SECRET SPILLWAY_ADMIN_TOKEN SPILLWAY_DB_PASSWORD; do \
 	  echo "$$name=$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"; done > $@
 
 spike-real: down up ## the opening rush against a fresh deployment, its report, and the books of its database
-	@$(DEPLOYED) && $(BIN) attack --seed $(SEED) $(TARGET) $(ARGS)
+	@$(DEPLOYED) && $(BIN) attack --seed $(SEED) $(TARGET) $(SETTINGS) $(ARGS)
 
 chaos-real: ## the rush under each fault on the containers of a fresh deployment; about fifteen minutes
 	@$(MAKE) --no-print-directory down && SPILLWAY_SCENARIO=chaos $(MAKE) --no-print-directory up
-	@$(DEPLOYED) && $(BIN) chaos --seed $(SEED) $(TARGET) $(ARGS)
+	@$(DEPLOYED) && $(BIN) chaos --seed $(SEED) $(TARGET) $(SETTINGS) $(ARGS)
 
 curve: build bin/deployment.env ## accepted submits/s through 1 to 16 gateway processes on the deployment's Redis and PostgreSQL, one figure
 	@$(MAKE) --no-print-directory down && $(COMPOSE) up -d redis database

@@ -273,14 +273,23 @@ func (d *Deployment) each(services []string, args ...string) step {
 	}
 }
 
-// start starts the containers of services side by side; Docker's command line would
-// start one after the other.
+// startsAtOnce is how many containers start side by side: Docker's command line would
+// start one after the other, and an older engine miscounts the endpoints of its
+// networks when very many come at once.
+const startsAtOnce = 4
+
+// start starts the containers of services.
 func (d *Deployment) start(services []string) step {
 	return func(ctx context.Context) error {
 		errs := make([]error, len(services))
+		free := make(chan struct{}, startsAtOnce)
 		var wg sync.WaitGroup
 		for i, s := range services {
-			wg.Go(func() { errs[i] = d.each([]string{s}, "start")(ctx) })
+			free <- struct{}{}
+			wg.Go(func() {
+				errs[i] = d.each([]string{s}, "start")(ctx)
+				<-free
+			})
 		}
 		wg.Wait()
 		return errors.Join(errs...)
@@ -335,7 +344,8 @@ func (d *Deployment) cut(target string) (begin, end step, err error) {
 // published there.
 func (d *Deployment) outage() (begin, end step, err error) {
 	return d.inOrder(d.network(false, "access", edge, ""), d.network(false, fault.VisitorGateway, edge, "")),
-		d.inOrder(d.network(true, "access", edge, ""), d.network(true, fault.VisitorGateway, edge, edgeAddress)), nil
+		// The gateways first: visitors must find them when they are back.
+		d.inOrder(d.network(true, fault.VisitorGateway, edge, edgeAddress), d.network(true, "access", edge, "")), nil
 }
 
 // emptyRedis removes the files of a Redis that is dead.
