@@ -442,11 +442,17 @@ func (p *Program) submitted(v *Visitor, user *User, now time.Duration, r Reply, 
 
 func (p *Program) pollLater(v *Visitor, now time.Duration, r Reply, luck Luck) Move {
 	v.Phase = PhasePollWait
-	d := luck.Between(booking.DrawPoll, uint64(v.Visit), uint32(v.Polls), p.PollEvery, p.PollEvery+p.PollJitter)
+	return Move{Kind: Wait, At: p.PollsAgain(v.Visit, v.Polls, now, r.RetryAfter, luck)}
+}
+
+// PollsAgain is when a visit polls that has polled n times, from a moment on, with a
+// server's advice of 0 for none.
+func (p *Program) PollsAgain(visit booking.VisitID, n uint16, now, retryAfter time.Duration, luck Luck) time.Duration {
+	d := luck.Between(booking.DrawPoll, uint64(visit), uint32(n), p.PollEvery, p.PollEvery+p.PollJitter)
 	if p.HonoursRetryAfter {
-		d = max(d, r.RetryAfter)
+		d = max(d, retryAfter)
 	}
-	return Move{Kind: Wait, At: now + d}
+	return now + d
 }
 
 // lock locks the button after an answer that was no.
@@ -551,6 +557,11 @@ func (p *Program) bot(v *Visitor, now time.Duration, e Event, r Reply, luck Luck
 	}
 	v.Phase = PhaseBotWait
 	return Move{Kind: Wait, At: max(now, v.PressedAt+p.BotEvery)}
+}
+
+// Item is a visit's first choice of an item.
+func (p *Program) Item(visit booking.VisitID, luck Luck) uint16 {
+	return p.item(uint64(visit), 0, luck)
 }
 
 // item is the visitor's n-th choice of an item.

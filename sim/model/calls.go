@@ -8,12 +8,58 @@ import (
 	"spillway/internal/policy"
 )
 
-// call is a status call as a shard sends it to the servers, and its answer.
+// call is a request as a shard sends it to the servers, and its answer: for the
+// status before the form, the check after a press or the result of a ticket.
 type call struct {
 	cold
 	sent    time.Duration
 	took    uint32          // until the visitor hears the answer, ns
-	outcome booking.Outcome // 0 = the visit was lent, no answer yet
+	outcome booking.Outcome // 0 = the servers' part leads the visit on, no answer yet
+	step    booking.Step
+}
+
+// attempt is the number of the call among those of its step.
+func (c *call) attempt() uint16 {
+	switch c.step {
+	case booking.StepCheck:
+		return c.presses
+	case booking.StepPoll:
+		return *c.polls()
+	}
+	return c.statuses
+}
+
+// try is a press that passed the gate and whose check said that booking is open: its
+// submit follows at once.
+type try struct {
+	cold
+	pressed time.Duration
+	sent    time.Duration // the submit: when the answer to the check was heard
+	heard   time.Duration // the answer
+	outcome booking.Outcome
+	_       [7]byte
+}
+
+// tries are submits on their way to the servers, in the order of their arrival.
+type tries struct {
+	w    []try
+	head int
+}
+
+// first is the next to arrive, nil when there is none.
+func (q *tries) first() *try {
+	if q.head == len(q.w) {
+		return nil
+	}
+	return &q.w[q.head]
+}
+
+func (q *tries) pop() {
+	if q.head++; q.head == len(q.w) {
+		q.w, q.head = q.w[:0], 0
+	} else if q.head > 1024 && 2*q.head > len(q.w) {
+		q.w, q.head = q.w[:copy(q.w, q.w[q.head:])], 0
+	}
 }
 
 // quiet answers a call of a shard at once when all that will happen to it is known:
@@ -25,56 +71,161 @@ func (w *windows) quiet(c *call) bool {
 	e := w.e
 	g := &e.gateway
 	now := c.sent + e.half
-	if !g.calm || g.length > 0 || g.rung != booking.RungFull || e.slow > 0 {
+	if !w.unhurried(now) {
 		return false
 	}
-	g.settle(now)
-	if g.limit > 0 && g.c.inside >= g.limit || !g.slots.isFree(now) {
-		return false
+	units, takes := e.sc.Gateway.Status, g.statusTakes
+	if c.step == booking.StepPoll {
+		units, takes = e.sc.Gateway.Poll, g.pollTakes
 	}
-	ends := now + g.statusTakes
+	ends := now + takes
 	done := ends + e.extra + e.half
 	if took := done - c.sent; took >= e.program.Timeout || done >= w.bound || took > math.MaxUint32 || g.quiet.n > 0 && g.quiet.last() > ends {
 		return false
 	}
 	next, instance := g.after()
-	check := policy.ClosedCheck{OpenAt: e.sc.OpenAt}
-	o := check.State(now, false).Outcome()
-	var in *instanceFlag
-	if o == booking.Open && e.sc.On("closed") && e.sc.Mode != booking.ModeLottery {
-		in = &g.instances[instance]
-		if in.reading {
+	var o booking.Outcome
+	if c.step == booking.StepPoll {
+		if !e.admission.now.Results {
 			return false
 		}
-		if !in.has || in.readAt < now && now-in.readAt >= e.sc.Stock.ClosedLife {
-			if e.soldOut() {
-				o = booking.Closed
+		ticket := e.stock.held.row(booking.UserID(c.user))
+		if o = e.ledger.result(ticket); o == booking.Confirmed {
+			e.ledger.rows[ticket-1].told = o
+		}
+	} else {
+		var in *instanceFlag
+		var known bool
+		if o, in, known = w.state(instance, now); !known {
+			return false
+		}
+		if o == booking.Open {
+			if c.step == booking.StepStatus && (w.isGone(c.visit) || !w.catalogueAtHand(done, w.bound)) || c.step == booking.StepCheck && !w.follows(c, done) {
+				return false
 			}
-		} else {
-			in, o = nil, check.State(now, in.soldOut).Outcome()
+		}
+		if in != nil {
+			in.read(now, e.soldOut())
 		}
 	}
-	if o == booking.Open && (w.isGone(c.visit) || !w.catalogueAtHand(done, w.bound)) {
+	g.serveQuietly(next, units, takes, ends, &g.quiet)
+	c.outcome, c.took = o, uint32(done-c.sent)
+	w.quiets[c.step]++
+	if o == booking.Open {
+		if c.step == booking.StepStatus {
+			w.open(c.visit, done, now)
+		} else {
+			w.tries.w = append(w.tries.w, try{cold: c.cold, pressed: c.sent, sent: done})
+		}
+	}
+	return true
+}
+
+// unhurried reports whether a request that reaches the gateways now, no sooner than any
+// before it, is served at once and nothing is degraded.
+func (w *windows) unhurried(now time.Duration) bool {
+	g := &w.e.gateway
+	if !g.calm || g.length > 0 || g.rung != booking.RungFull || w.e.slow > 0 {
 		return false
 	}
-	if in != nil {
-		in.readAt = max(now, in.readyAt)
-		in.has, in.soldOut = true, e.soldOut()
+	g.settle(now)
+	return (g.limit == 0 || g.c.inside < g.limit) && g.slots.isFree(now)
+}
+
+// state is what an instance says of booking, and its flag when that has to be read
+// for it; not known when another request is reading it.
+func (w *windows) state(instance uint16, now time.Duration) (o booking.Outcome, in *instanceFlag, known bool) {
+	e := w.e
+	check := policy.ClosedCheck{OpenAt: e.sc.OpenAt}
+	o = check.State(now, false).Outcome()
+	if o != booking.Open || !e.closedCheck {
+		return o, nil, true
 	}
+	in = &e.gateway.instances[instance]
+	if in.reading {
+		return 0, nil, false
+	}
+	if !in.has || in.readAt < now && now-in.readAt >= e.sc.Stock.ClosedLife {
+		if e.soldOut() {
+			o = booking.Closed
+		}
+		return o, in, true
+	}
+	return check.State(now, in.soldOut).Outcome(), nil, true
+}
+
+// read keeps what the instance has read.
+func (in *instanceFlag) read(now time.Duration, soldOut bool) {
+	in.readAt = max(now, in.readyAt)
+	in.has, in.soldOut = true, soldOut
+}
+
+// serveQuietly counts a request that is served from now on and whose end is nobody's
+// event; ends keeps those that take as long.
+func (g *gateway) serveQuietly(next uint16, units float64, takes, end time.Duration, ends *ring) {
 	g.turn++
 	g.next = next
 	g.waiting = 0
 	g.low = false
 	g.c.entered++
-	g.c.offeredUnits += e.sc.Gateway.Status
-	g.c.workUnits += e.sc.Gateway.Status
+	g.c.offeredUnits += units
+	g.c.workUnits += units
 	g.c.inside++
-	g.slots.use(g.statusTakes, ends)
-	g.quiet.push(ends)
-	c.outcome, c.took = o, uint32(done-c.sent)
-	if o == booking.Open {
-		w.open(c.visit, done, now)
+	g.slots.use(takes, end)
+	ends.push(end)
+}
+
+// follows reports whether a submit that is sent at a moment, on hearing the answer to
+// a call, reaches the servers after those that are on their way, and early enough for
+// its shard to be told in time.
+func (w *windows) follows(c *call, sent time.Duration) bool {
+	at := sent + w.e.half
+	return at < w.e.end && at>>w.shift <= c.sent>>w.shift+1 && (w.tries.first() == nil || w.tries.w[len(w.tries.w)-1].sent <= sent)
+}
+
+// book answers a submit at once, as quiet does a call.
+func (w *windows) book(t *try) bool {
+	e := w.e
+	g := &e.gateway
+	now := t.sent + e.half
+	if !w.unhurried(now) {
+		return false
 	}
+	ends := now + g.submitTakes
+	heard := ends + e.extra + e.half
+	if heard-t.sent >= e.program.Timeout || heard >= w.bound || g.quieter.n > 0 && g.quieter.last() > ends {
+		return false
+	}
+	next, instance := g.after()
+	r := &w.submit
+	r.user, r.hasEpoch = booking.UserID(t.user), false
+	if rt := &e.runtimes[t.version]; rt.Gate == policy.GateCoin {
+		r.epoch, r.hasEpoch = rt.Coin.Epoch(r.user, t.pressed), true
+	}
+	if e.admission.check(r, now) != booking.OK {
+		return false
+	}
+	o, in, known := w.state(instance, now)
+	if !known {
+		return false
+	}
+	soldOut := e.soldOut() // before the submit itself may take the last
+	if o == booking.Open {
+		r.item = e.program.Item(booking.VisitID(t.visit), e.lucky)
+		// Whoever finds its item gone chooses another, which a shard's visit cannot keep.
+		if o = e.stock.take(r, now); o == booking.SoldOut {
+			return false
+		}
+	}
+	if in != nil {
+		in.read(now, soldOut)
+	}
+	g.serveQuietly(next, e.sc.Gateway.Submit, g.submitTakes, ends, &g.quieter)
+	if o == booking.Queued {
+		e.ledger.rows[r.ticket-1].told = o
+	}
+	t.heard, t.outcome = heard, o
+	w.quiets[booking.StepSubmit]++
 	return true
 }
 
@@ -94,19 +245,64 @@ func (w *windows) catalogueAtHand(told, bound time.Duration) bool {
 	return true
 }
 
-// lend makes a call that cannot be answered at once an ordinary request.
+// lend makes a call that cannot be answered at once an ordinary request. A visit whose
+// answer may change what its user holds is the servers' part's from here on.
 func (w *windows) lend(c *call) {
 	e := w.e
 	ref, p := w.seat(&c.cold)
-	p.lent = true
-	e.post(ref, uint32(c.version), policy.Move{Kind: policy.Send, Step: booking.StepStatus, Attempt: c.statuses, Timeout: e.program.Timeout}, c.sent)
+	switch c.step {
+	case booking.StepStatus:
+		p.lent = true
+	case booking.StepCheck:
+		e.claim(p, c.sent)
+		w.adopt(p, policy.HoldNone)
+	case booking.StepPoll:
+		w.adopt(p, policy.HoldTicket)
+	}
+	e.post(ref, uint32(c.version), policy.Move{Kind: policy.Send, Step: c.step, Attempt: c.attempt(), Timeout: e.program.Timeout}, c.sent)
+}
+
+// claim notes a visit's press, and the epoch that it claims.
+func (e *evening) claim(p *place, pressed time.Duration) {
+	p.v.PressedAt = pressed
+	if rt := &e.runtimes[p.version]; rt.Gate == policy.GateCoin {
+		p.v.Epoch = rt.Coin.Epoch(p.v.User, pressed)
+	}
+}
+
+// submits makes a try that cannot be answered at once an ordinary submit.
+func (w *windows) submits(t *try) {
+	e := w.e
+	ref, p := w.seat(&t.cold)
+	e.claim(p, t.pressed)
+	w.adopt(p, policy.HoldSubmitting)
+	// Its check has not been counted yet.
+	e.requests.sent++
+	e.requests.told++
+	e.outcomes[booking.StepCheck][booking.Open]++
+	e.tally.answered(booking.StepCheck, booking.Open, p.group, t.pressed, t.pressed, t.sent)
+	p.v.Phase = policy.PhaseSubmitReq
+	p.v.Submits++
+	e.send(ref, uint32(t.version), policy.Move{Kind: policy.Send, Step: booking.StepSubmit, Attempt: p.v.Submits, Timeout: e.program.Timeout}, t.sent)
+	t.outcome = 0
+}
+
+// adopt moves the user of a visit to the servers' part before the shard has sent the
+// client after. Nobody asks for that until then: the visit is the user's last, and no
+// other comes within a few windows.
+func (w *windows) adopt(p *place, holds policy.Hold) {
+	m := w.user(p.v.User)
+	w.moved[m] = movedUser{user: p.v.User, alive: 1, bare: true, client: client{visit: uint32(p.v.Visit) + 1, version: uint16(p.version), holds: holds, flags: hasConfig | known}}
+	p.client = m
 }
 
 // settle lets the services that are nobody's event end.
 func (g *gateway) settle(now time.Duration) {
-	for g.quiet.n > 0 && g.quiet.first() <= now {
-		g.quiet.pop()
-		g.c.inside--
-		g.c.served++
+	for _, ends := range [...]*ring{&g.quiet, &g.quieter} {
+		for ends.n > 0 && ends.first() <= now {
+			ends.pop()
+			g.c.inside--
+			g.c.served++
+		}
 	}
 }

@@ -105,7 +105,9 @@ type evening struct {
 	half    time.Duration // network, one way
 	extra   time.Duration // overhead of a gateway
 	direct  bool          // submits are booked synchronously in the database
-	err     error
+
+	closedCheck bool // instances keep a copy of the closed flag
+	err         error
 
 	visitors
 	requests
@@ -150,7 +152,8 @@ func Run(ctx context.Context, sc *scenarios.Scaled, opt Options) (*record.Record
 func newEvening(sc *scenarios.Scaled, opt Options) (*evening, error) {
 	e := &evening{sc: sc, opt: opt, luck: sc.Seed, lucky: sc.Seed, program: sc.Program(), kernel: des.New(),
 		rec: record.New(sc.Header()), end: sc.Length,
-		direct: sc.Mode == booking.ModeLossless || !sc.On("queue")}
+		direct:      sc.Mode == booking.ModeLossless || !sc.On("queue"),
+		closedCheck: sc.On("closed") && sc.Mode != booking.ModeLottery}
 	e.last = e.end + e.constant(grace)
 	orDefault := func(d, otherwise time.Duration) time.Duration {
 		if d == 0 {

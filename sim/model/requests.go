@@ -6,6 +6,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/policy"
+	"spillway/scenarios"
 	"spillway/sim/des"
 )
 
@@ -201,13 +202,32 @@ func (e *evening) deliver(i uint32, o booking.Outcome) {
 
 // advise is what a refusal tells about trying again.
 func (e *evening) advise(r *request, o booking.Outcome) (retryAfter time.Duration, noRetry bool) {
+	retryAfter, noRetry = advice(e.sc, o)
+	if retries(o) {
+		retryAfter = max(retryAfter, r.advice)
+	}
+	return retryAfter, noRetry
+}
+
+// advice is what a refusal tells by itself.
+func advice(sc *scenarios.Scaled, o booking.Outcome) (retryAfter time.Duration, noRetry bool) {
 	switch o {
 	case booking.Closed, booking.Duplicate, booking.OverBudget, booking.Off:
 		return 0, true
-	case booking.Busy, booking.Shed, booking.Limited, booking.Expired, booking.Degraded, booking.Unknown:
-		return max(e.sc.Gateway.RetryAfter, r.advice), false
+	}
+	if retries(o) {
+		return sc.Gateway.RetryAfter, false
 	}
 	return 0, false
+}
+
+// retries reports whether a refusal says when to try again.
+func retries(o booking.Outcome) bool {
+	switch o {
+	case booking.Busy, booking.Shed, booking.Limited, booking.Expired, booking.Degraded, booking.Unknown:
+		return true
+	}
+	return false
 }
 
 // cutOff counts the requests that were still unanswered when the run ended.

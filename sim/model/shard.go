@@ -44,6 +44,8 @@ const (
 	handFetched                  // a config comes to a moved user's client
 	handSend                     // a visit sends a request and is led from here on
 	handGone                     // a newer visit has taken the place of a lent one
+	handClient                   // the client of a user whom the servers' part has taken over
+	handWake                     // a visit goes on whose user has been moved meanwhile
 )
 
 // back is a lent visit that comes back until due.
@@ -91,6 +93,7 @@ type given struct {
 	bits     uint
 	count    int64
 	hurried  bool
+	calm     bool
 	formFrom uint64
 	luck     draw.Seed
 	lucky    policy.Luck
@@ -101,6 +104,7 @@ type given struct {
 // mail is what the servers' part has for a shard, by parity of the window.
 type mail struct {
 	backs  [2][]back
+	told   [2][]try
 	ended  [2][]uint32
 	cooled [2][]cooled
 	_      [64]byte
@@ -117,10 +121,11 @@ type shard struct {
 	cal     *window.Calendar[cold]
 	taken   int64 // the last window taken from the calendar
 
-	arrivals [2][]arrival // of windows, by parity
-	calls    [3][]call    // status calls by the window in which they reach the servers
-	asks     *[]call      // those that reach them in the window in hand
-	asksNext *[]call      // and those of the next
+	arrivals [drawnAhead][]arrival // of windows, modulo drawnAhead
+	comes    [drawnAhead][]uint64  // who is among them, see mayCome
+	calls    [3][]call             // status calls by the window in which they reach the servers
+	asks     *[]call               // those that reach them in the window in hand
+	asksNext *[]call               // and those of the next
 	until    time.Duration
 	hands    [2][]hand
 
@@ -145,11 +150,32 @@ type shard struct {
 func newShard(w *windows, users int) *shard {
 	e := w.e
 	t := newTally(record.New(e.rec.Header), e.groups)
-	return &shard{crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
+	s := &shard{crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
 		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{},
 		hits: make([]uint32, e.watch.indexOf(e.end)+2),
 		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
-			hurried: w.hurried, formFrom: w.formFrom, luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
+			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
+	for i := range s.comes {
+		s.comes[i] = make([]uint64, marks/64)
+	}
+	return s
+}
+
+// marks is how many bits tell of a window's arrivals: 16 KiB, a dozen times as many
+// as arrivals. Users share them, so some are thought to come who do not.
+const marks = 1 << 17
+
+// markOf is where a user of a shard is marked among a window's arrivals.
+func markOf(user booking.UserID) (word int, bit uint64) {
+	return int(user & (marks - 1) >> 6), 1 << (user & 63)
+}
+
+// mayCome reports whether the user may open the program in the window in hand or one
+// of the next two.
+func (s *shard) mayCome(user uint32) bool {
+	word, bit := markOf(booking.UserID(user >> s.bits))
+	n := s.taken
+	return (s.comes[n&(drawnAhead-1)][word]|s.comes[(n+1)&(drawnAhead-1)][word]|s.comes[(n+2)&(drawnAhead-1)][word])&bit != 0
 }
 
 func (s *shard) fail(format string, args ...any) {
@@ -160,6 +186,7 @@ func (s *shard) fail(format string, args ...any) {
 
 // do plays one window.
 func (s *shard) do(n int64) {
+	s.hands[n&1] = s.hands[n&1][:0]
 	s.collect(n - 2)
 	if n >= s.count {
 		return
@@ -170,8 +197,7 @@ func (s *shard) do(n int64) {
 	if n == s.count-1 {
 		s.asksNext = s.asks
 	}
-	arrivals := s.arrivals[n&1]
-	s.hands[n&1] = s.hands[n&1][:0]
+	arrivals := s.arrivals[n&(drawnAhead-1)]
 	s.due = s.cal.Take(n, s.due[:0])
 	s.taken = n
 	s.keys = s.keys[:0]
@@ -319,7 +345,7 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 		if x := now + s.half; !s.view.has || x-s.view.storedAt >= s.view.life || x+s.half >= s.runEnd || 2*s.half >= s.program.Timeout {
 			s.replace(c, a.visit, now)
 			h := hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}}
-			s.move(c, &h)
+			s.move(c, &h, s.taken)
 			s.hand(h)
 			return
 		}
@@ -345,7 +371,7 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 	if fetches {
 		s.sends(policy.Move{Step: booking.StepConfig, Attempt: 1}, now)
 		due := now + 2*s.half
-		s.answer(booking.StepConfig, booking.OK, group, now, due)
+		s.answer(booking.StepConfig, booking.OK, group, now, now, due)
 		s.hits[s.lookOf(now+s.half)]++
 		s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint8(s.view.version), group, willBook})
 		return
@@ -456,8 +482,16 @@ func (s *shard) wake(c cold, now time.Duration) {
 			return
 		}
 		*word |= away << shift
-		s.ask(&c, now)
+		s.ask(&c, booking.StepStatus, now)
 		return
+	}
+	if phase == policy.PhasePollWait {
+		x := &s.clients[c.user>>s.bits]
+		if x.flags&moved != 0 {
+			s.handWake(&c, x, now)
+			return
+		}
+		c.version = uint8(x.version) // a newer visit may have fetched another
 	}
 	var v policy.Visitor
 	c.into(&v)
@@ -489,6 +523,10 @@ func (s *shard) press(c *cold, now time.Duration) {
 	c.reach(stages)
 	if passed {
 		c.state = uint8(policy.PhaseCheckReq) | c.state&^0xf
+		if s.calm && !s.mayCome(c.user) {
+			s.ask(c, booking.StepCheck, now)
+			return
+		}
 		s.handOver(c, policy.Move{Step: booking.StepCheck, Attempt: c.presses}, true, now)
 		return
 	}
@@ -510,13 +548,21 @@ func (s *shard) follow(c *cold, v *policy.Visitor, m policy.Move, now time.Durat
 	case policy.End:
 		s.finish(c, v, now)
 	case policy.Send:
+		if m.Step == booking.StepPoll {
+			if s.calm && !s.mayCome(c.user) {
+				s.ask(c, booking.StepPoll, now)
+				return
+			}
+			s.handOver(c, m, true, now)
+			return
+		}
 		if moves := m.Step == booking.StepCheck || s.hurried || s.luckyForm(c.visit); moves || m.Step != booking.StepStatus {
 			s.handOver(c, m, moves, now)
 			return
 		}
 		word, shift := s.pages[c.visit>>pageBits].of(c.visit)
 		*word |= away << shift
-		s.ask(c, now)
+		s.ask(c, booking.StepStatus, now)
 	}
 }
 
@@ -526,7 +572,7 @@ func (s *shard) handOver(c *cold, m policy.Move, moves bool, now time.Duration) 
 	s.alive--
 	h := hand{kind: handSend, at: now, key: c.visit, cold: *c, step: m.Step, attempt: m.Attempt, moves: moves}
 	if moves {
-		s.move(&s.clients[c.user>>s.bits], &h)
+		s.move(&s.clients[c.user>>s.bits], &h, s.taken)
 		s.forget(c.visit)
 	} else {
 		word, shift := s.pages[c.visit>>pageBits].of(c.visit)
@@ -535,17 +581,22 @@ func (s *shard) handOver(c *cold, m policy.Move, moves bool, now time.Duration) 
 	s.hand(h)
 }
 
-// ask sends a status call.
-func (s *shard) ask(c *cold, now time.Duration) {
-	s.tally.count(countRequests, now)
-	if c.statuses == 1 {
-		s.tally.count(countFirstTries, now)
-	}
+// handWake lets a visit that holds a ticket go on where its user's client is.
+func (s *shard) handWake(c *cold, x *client, now time.Duration) {
+	s.alive--
+	s.forget(c.visit)
+	x.configAt = time.Duration(s.taken)
+	s.hand(hand{kind: handWake, at: now, key: c.visit, cold: *c})
+}
+
+// ask sends a call.
+func (s *shard) ask(c *cold, step booking.Step, now time.Duration) {
 	calls := s.asks
 	if now+s.half >= s.until {
 		calls = s.asksNext
 	}
-	*calls = append(*calls, call{cold: *c, sent: now})
+	*calls = append(*calls, call{cold: *c, sent: now, step: step})
+	s.sends(policy.Move{Step: step, Attempt: (*calls)[len(*calls)-1].attempt()}, now)
 }
 
 // luckyForm reports whether the visit's form takes so short that its shard could
@@ -563,11 +614,24 @@ func (s *shard) home(visit uint32) {
 	}
 }
 
-// move gives a user's client to the servers' part, with the hand that needs it there.
-func (s *shard) move(c *client, h *hand) {
+// moveAfter sends the client of a user after whose visit the servers' part leads on.
+func (s *shard) moveAfter(v *cold, window int64) {
+	s.alive--
+	s.forget(v.visit)
+	if window >= s.count {
+		return // nobody asks for it any more
+	}
+	h := hand{kind: handClient, at: time.Duration(window) << s.shift, key: v.visit, cold: *v}
+	s.move(&s.clients[v.user>>s.bits], &h, window)
+	s.hands[window&1] = append(s.hands[window&1], h)
+}
+
+// move gives a user's client to the servers' part in a window, with the hand that
+// needs it there.
+func (s *shard) move(c *client, h *hand, window int64) {
 	h.carries, h.client = true, *c
 	c.flags |= moved
-	c.configAt = time.Duration(s.taken)
+	c.configAt = time.Duration(window)
 	// A config that is on its way to the client finds it there.
 	for i := s.fetched; i < len(s.fetches); i++ {
 		f := s.fetches[i]
@@ -575,7 +639,7 @@ func (s *shard) move(c *client, h *hand) {
 			continue
 		}
 		s.alive--
-		s.hand(hand{kind: handFetched, at: f.due, key: f.visit, carries: true, client: h.client,
+		s.hands[window&1] = append(s.hands[window&1], hand{kind: handFetched, at: f.due, key: f.visit, carries: true, client: h.client,
 			cold: cold{visit: f.visit, user: f.user, group: f.group, version: f.version}})
 		s.fetches = append(s.fetches[:i], s.fetches[i+1:]...)
 		i--
@@ -584,12 +648,12 @@ func (s *shard) move(c *client, h *hand) {
 
 func (s *shard) hand(h hand) { s.hands[s.taken&1] = append(s.hands[s.taken&1], h) }
 
-// answer counts a request and its answer.
-func (s *shard) answer(step booking.Step, o booking.Outcome, group uint8, sent, now time.Duration) {
+// answer counts a request, due at base, and its answer.
+func (s *shard) answer(step booking.Step, o booking.Outcome, group uint8, base, sent, now time.Duration) {
 	s.sent++
 	s.events += 3 // sent, at the servers, answered
 	s.outcomes[step][o]++
-	s.tally.answered(step, o, group, sent, sent, now)
+	s.tally.answered(step, o, group, base, sent, now)
 }
 
 // over ends a visit that has no more to say.
@@ -629,13 +693,27 @@ func (s *shard) collect(n int64) {
 			}
 			s.sink = uint32(sum)
 		}
-		if calls[i].outcome == 0 {
+		c := &calls[i]
+		switch {
+		case c.outcome != 0 && c.step == booking.StepStatus:
+			s.reply(c)
+		case c.outcome != 0:
+			s.replyAgain(c)
+		case c.step == booking.StepStatus:
 			s.alive-- // lent
-			continue
+		default:
+			s.moveAfter(&c.cold, n+2)
 		}
-		s.reply(&calls[i])
 	}
 	s.calls[n%3] = calls[:0]
+	for i := range s.mail.told[n&1] {
+		if t := &s.mail.told[n&1][i]; t.outcome != 0 {
+			s.told(t)
+		} else {
+			s.moveAfter(&t.cold, n+2)
+		}
+	}
+	s.mail.told[n&1] = s.mail.told[n&1][:0]
 	for i := range s.mail.backs[n&1] {
 		b := &s.mail.backs[n&1][i]
 		s.alive++
@@ -665,10 +743,66 @@ func (s *shard) collect(n int64) {
 	s.mail.cooled[n&1] = s.mail.cooled[n&1][:0]
 }
 
-// reply is the answer to a call.
+// replyAgain is the answer to a check or a poll.
+func (s *shard) replyAgain(c *call) {
+	if c.step == booking.StepCheck && c.outcome == booking.Open {
+		return // told what became of its submit, too
+	}
+	done := c.sent + time.Duration(c.took)
+	s.answer(c.step, c.outcome, c.group, c.sent, c.sent, done)
+	u := policy.User{}
+	if c.step == booking.StepPoll {
+		if c.outcome == booking.Pending {
+			c.state = uint8(policy.PhasePollWait)
+			s.schedule(&c.cold, s.program.PollsAgain(booking.VisitID(c.visit), *c.polls(), done, 0, s.lucky))
+			return
+		}
+		u.Holds = policy.HoldTicket
+	}
+	s.replied(&c.cold, &u, c.outcome, done)
+}
+
+// told is what became of a press that passed: the answers to its check and its submit.
+func (s *shard) told(t *try) {
+	s.answer(booking.StepCheck, booking.Open, t.group, t.pressed, t.pressed, t.sent)
+	stages := t.stages()
+	s.crowd.reach(&stages, t.group, stageSubmitted)
+	t.submits++
+	s.sends(policy.Move{Step: booking.StepSubmit, Attempt: t.submits}, t.sent)
+	s.answer(booking.StepSubmit, t.outcome, t.group, t.pressed, t.sent, t.heard)
+	switch t.outcome {
+	case booking.Busy:
+		retryAfter, _ := advice(s.sc, booking.Busy)
+		t.lock(booking.StepSubmit, booking.Busy)
+		s.schedule(&t.cold, s.program.LockEnds(booking.VisitID(t.visit), t.locks, t.heard, retryAfter, s.lucky))
+		return
+	case booking.Queued:
+		s.crowd.reach(&stages, t.group, stageAccepted)
+	}
+	t.state = uint8(policy.PhaseSubmitReq)
+	s.replied(&t.cold, &policy.User{Holds: policy.HoldSubmitting}, t.outcome, t.heard)
+}
+
+// replied lets a visit go on after an answer that it alone knows of; u is what its
+// user holds.
+func (s *shard) replied(c *cold, u *policy.User, o booking.Outcome, now time.Duration) {
+	var v policy.Visitor
+	c.into(&v)
+	u.Visit, u.ConfigVersion, u.HasConfig = v.Visit+1, uint32(c.version), true
+	var r policy.Reply
+	r.Outcome = o
+	r.RetryAfter, r.NoRetry = advice(s.sc, o)
+	m := s.program.Next(&v, u, s.runtimes[c.version], now, policy.Replied, r, s.lucky)
+	if u.Holds != policy.HoldNone {
+		s.clients[c.user>>s.bits].holds = u.Holds
+	}
+	s.follow(c, &v, m, now)
+}
+
+// reply is the answer to a status call.
 func (s *shard) reply(c *call) {
 	done := c.sent + time.Duration(c.took)
-	s.answer(booking.StepStatus, c.outcome, c.group, c.sent, done)
+	s.answer(booking.StepStatus, c.outcome, c.group, c.sent, c.sent, done)
 	word, shift := s.pages[c.visit>>pageBits].of(c.visit)
 	*word &^= away << shift
 	replaced := never
@@ -707,7 +841,7 @@ func (s *shard) reply(c *call) {
 	c.reach(stages)
 	s.sends(m, done)
 	now := done + 2*s.half
-	s.answer(booking.StepCatalogue, booking.OK, c.group, done, now)
+	s.answer(booking.StepCatalogue, booking.OK, c.group, done, done, now)
 	m = told(now, policy.Reply{Outcome: booking.OK})
 	s.follow(&c.cold, &v, m, now)
 }

@@ -50,9 +50,10 @@ type tally struct {
 // spell is so many answers in a row that took the same time in the same second: most
 // do, and a histogram is a map.
 type spell struct {
-	sec int32
-	n   uint32
-	d   time.Duration
+	sec      int32
+	n        uint32
+	response time.Duration
+	service  time.Duration
 }
 
 // bins says into which second of the record a second of the run goes. Every second
@@ -83,19 +84,14 @@ const outcomeMax = int(booking.Unmapped) + 1
 
 // answered counts the answer to a request that was due at base and sent at sent.
 func (t *tally) answered(step booking.Step, o booking.Outcome, group uint8, base, sent, now time.Duration) {
-	if base != sent {
-		t.hist(uint8(step), record.Response, o, group, base).Add(now - base)
-		t.hist(uint8(step), record.Service, o, group, base).Add(now - sent)
-		return
-	}
 	r := &t.runs[(int(step)*outcomeMax+int(o))*len(t.groups)+int(group)]
-	sec, d := int32(t.secondOf(sent)), now-sent
-	if r.n > 0 && r.sec == sec && r.d == d {
+	sec := int32(t.secondOf(base))
+	if r.n > 0 && r.sec == sec && r.response == now-base && r.service == now-sent {
 		r.n++
 		return
 	}
 	t.flush(r, step, o, group)
-	*r = spell{sec, 1, d}
+	*r = spell{sec, 1, now - base, now - sent}
 }
 
 func (t *tally) flush(r *spell, step booking.Step, o booking.Outcome, group uint8) {
@@ -103,8 +99,8 @@ func (t *tally) flush(r *spell, step booking.Step, o booking.Outcome, group uint
 		return
 	}
 	at := time.Duration(r.sec) * time.Second
-	t.hist(uint8(step), record.Response, o, group, at).AddN(r.d, uint64(r.n))
-	t.hist(uint8(step), record.Service, o, group, at).AddN(r.d, uint64(r.n))
+	t.hist(uint8(step), record.Response, o, group, at).AddN(r.response, uint64(r.n))
+	t.hist(uint8(step), record.Service, o, group, at).AddN(r.service, uint64(r.n))
 	r.n = 0
 }
 

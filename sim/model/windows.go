@@ -29,6 +29,9 @@ import (
 //   - A shard's visit whose answer has to queue is lent to the servers' part, and comes
 //     back with its next moment. If its user opens the program meanwhile the shard
 //     sends word.
+//   - A shard whose user does not come again within the next windows, as the arrivals
+//     drawn ahead tell, keeps a visit that has passed the gate or polls, as long as the
+//     servers can answer at once. If they cannot, the user is moved then.
 type windows struct {
 	e      *evening
 	shift  uint          // a window is 2^shift ns: cut, not divided
@@ -43,17 +46,22 @@ type windows struct {
 	_       [64]byte // what follows is the arrivals' alone
 	sc      *scenarios.Scaled
 	out     [][]arrival // by shard
+	marks   [][]uint64  // by shard: who comes in the window being drawn
 	stream  *scenarios.Stream
 	drawn   booking.VisitID // the next visit
 	drawnAt time.Duration   // and when it comes; never = nobody is left
-	filled  int             // arrivals of the window drawn last
+	filled  [drawnAhead]int // arrivals of a window, modulo drawnAhead
 	_       [64]byte
 
 	hurried  bool   // locks are shorter than ahead: every visit that books is moved
+	calm     bool   // checks, submits and polls may be answered at once
 	formFrom uint64 // a form whose draw is below this takes less than ahead
 
 	// The servers' part.
-	served   int64         // the window in hand
+	served   int64   // the window in hand
+	tries    tries   // submits on their way
+	submit   request // the one in hand, as stock sees it
+	quiets   [booking.StepPoll + 1]uint64
 	hands    [][]hand      // of the window in hand, by shard
 	heads    []callQueue   // by shard
 	bound    time.Duration // answers before this are the shards' to act on
@@ -89,6 +97,7 @@ type movedUser struct {
 	touched int64 // the window of its last arrival
 	idle    bool  // in the list of idle ones
 	waits   bool  // ref is a visit that waits until due, and nothing wakes it yet
+	bare    bool  // the client is still on its way
 	ref     uint32
 	due     time.Duration
 }
@@ -108,6 +117,7 @@ const (
 	ring128s           = 512 // windows kept at hand; more are kept too, at some cost
 	shardBits          = 2
 	histsKept          = 500        // histograms of a shard
+	drawnAhead         = 4          // windows: the one in hand and those in which nobody may come; a power of two
 	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
 	worthSharding      = 10_000_000 // visits in a run
 )
@@ -132,6 +142,7 @@ func (e *evening) openWindows() {
 	}
 	w.ahead = 3 << w.shift
 	w.hurried = reaction(p) < w.ahead
+	w.calm = e.gateway.calm && !e.direct && !w.hurried && p.PollEvery >= w.ahead
 	w.formFrom = formBelow(p, w.ahead+time.Millisecond)
 	w.count = int64((e.end + 1<<w.shift - 1) >> w.shift)
 	if e.sc.Prediction.Visits > worthSharding {
@@ -146,6 +157,7 @@ func (e *evening) openWindows() {
 		w.shards = append(w.shards, newShard(w, int((users+w.mask-booking.UserID(i))>>w.bits)))
 	}
 	w.out, w.hands = make([][]arrival, len(w.shards)), make([][]hand, len(w.shards))
+	w.marks = make([][]uint64, len(w.shards))
 	w.heads = make([]callQueue, len(w.shards))
 	w.gone = [2]map[uint32]struct{}{{}, {}}
 	w.hits = make([]uint32, e.watch.indexOf(e.end)+2)
@@ -176,15 +188,17 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 	e := w.e
 	// The servers and the arrivals are less than half of the work; the second member's
 	// last shards are what the first one helps with.
-	tasks := []func(){func() { w.serve(w.step - 1) }, func() { w.fill(w.step + 1) }}
+	tasks := []func(){func() { w.serve(w.step - 1) }, func() { w.fill(w.step + drawnAhead - 1) }}
 	for _, s := range w.shards {
 		tasks = append(tasks, func() { s.do(w.step) })
 	}
 	w.crew = window.NewCrew(runtime.GOMAXPROCS(0), tasks...)
 	defer w.crew.Close()
-	w.fill(0)
+	for n := range int64(drawnAhead - 1) {
+		w.fill(n)
+	}
 	for ; w.step <= w.count && e.err == nil && e.kernel.Err() == nil; w.step++ {
-		if w.filled < worthCalling {
+		if w.filled[w.step&(drawnAhead-1)] < worthCalling {
 			w.crew.Alone()
 		} else {
 			w.crew.Step()
@@ -206,6 +220,11 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 			w.step++
 			break
 		}
+	}
+	for t := w.tries.first(); t != nil; t = w.tries.first() { // of a run cut short
+		w.submits(t)
+		w.tell(t)
+		w.tries.pop()
 	}
 	for _, s := range w.shards {
 		s.collect(w.step - 2)
@@ -246,7 +265,9 @@ func (w *windows) fill(n int64) {
 	start := end - 1<<w.shift
 	out := w.out
 	for i, s := range w.shards {
-		out[i] = s.arrivals[n&1][:0]
+		out[i] = s.arrivals[n&(drawnAhead-1)][:0]
+		w.marks[i] = s.comes[n&(drawnAhead-1)]
+		clear(w.marks[i])
 	}
 	first := w.drawn
 	for w.drawnAt < end {
@@ -258,13 +279,15 @@ func (w *windows) fill(n int64) {
 		user := w.sc.UserOf(w.drawn)
 		i := user & w.mask
 		out[i] = append(out[i], arrival{uint32(w.drawnAt - start), uint32(w.drawn), uint32(user)})
+		word, bit := markOf(user >> w.bits)
+		w.marks[i][word] |= bit
 		w.drawn++
 		w.draw()
 	}
 	for i, s := range w.shards {
-		s.arrivals[n&1] = out[i]
+		s.arrivals[n&(drawnAhead-1)] = out[i]
 	}
-	w.filled = int(w.drawn - first)
+	w.filled[n&(drawnAhead-1)] = int(w.drawn - first)
 }
 
 // serve does one window at the servers and for all whom they lead.
@@ -290,21 +313,43 @@ func (w *windows) serve(n int64) {
 	c := w.nextCall()
 	due, order, ok := k.Peek()
 	for e.err == nil && k.Err() == nil {
-		if ok && due < end {
-			if c == nil || due < c.sent+e.half || due == c.sent+e.half && order < des.OrderOf(servers, uint64(c.visit)) {
-				k.Step()
-				due, order, ok = k.Peek()
-				continue
+		// What reaches the servers next without an event: a call, or a submit.
+		at, visit := never, uint32(0)
+		if c != nil {
+			at, visit = c.sent+e.half, c.visit
+		}
+		t := w.tries.first()
+		if t != nil {
+			if x := t.sent + e.half; x < end && (x < at || x == at && t.visit < visit) {
+				at, visit = x, t.visit
+			} else {
+				t = nil
 			}
 		}
-		if c == nil {
+		if ok && due < end && (due < at || due == at && order < des.OrderOf(servers, uint64(visit))) {
+			k.Step()
+			due, order, ok = k.Peek()
+			continue
+		}
+		if at == never {
 			break
 		}
-		if !w.quiet(c) {
-			w.lend(c)
+		var done bool
+		if t != nil {
+			if done = w.book(t); !done {
+				w.submits(t)
+			}
+			w.tell(t)
+			w.tries.pop()
+		} else {
+			if done = w.quiet(c); !done {
+				w.lend(c)
+			}
+			c = w.nextCall()
+		}
+		if !done {
 			due, order, ok = k.Peek()
 		}
-		c = w.nextCall()
 	}
 	w.cool(n)
 	if w.goneAt <= end {
@@ -375,6 +420,20 @@ func (w *windows) take(arg uint64) {
 		w.moved[m].alive++
 		p.v.Phase = policy.PhaseConfigReq
 		e.move(ref, now, policy.Replied, policy.Reply{Outcome: booking.OK, Config: uint32(h.version)})
+	case handClient:
+		m := &w.moved[w.client(user, h)]
+		visit, holds := m.visit, m.holds
+		m.client, m.bare = h.client, false
+		m.visit, m.holds = visit, holds
+		if m.alive == 0 {
+			w.rest(w.movedOf[user])
+		}
+	case handWake:
+		ref, p := w.seat(&h.cold)
+		p.client = w.client(user, h)
+		w.moved[p.client].touched = w.served
+		w.moved[p.client].alive++
+		e.move(ref, now, policy.Wake, policy.Reply{})
 	case handSend:
 		ref, p := w.seat(&h.cold)
 		if p.lent = !h.moves; h.moves {
@@ -382,10 +441,7 @@ func (w *windows) take(arg uint64) {
 			w.moved[p.client].alive++
 		}
 		if h.step == booking.StepCheck {
-			p.v.PressedAt = now
-			if rt := &e.runtimes[h.version]; rt.Gate == policy.GateCoin {
-				p.v.Epoch = rt.Coin.Epoch(p.v.User, now)
-			}
+			e.claim(p, now)
 		}
 		e.send(ref, uint32(h.version), policy.Move{Kind: policy.Send, Step: h.step, Attempt: h.attempt, Timeout: e.program.Timeout}, now)
 	}
@@ -398,6 +454,9 @@ func (w *windows) seat(c *cold) (uint32, *place) {
 	user := booking.UserID(c.user)
 	p.v = e.program.New(booking.VisitID(c.visit), user, policy.ClassOf(e.sc.Population.Classes, user), e.lucky)
 	c.into(&p.v)
+	if c.holdsTicket() {
+		p.v.Ticket = ticketOf(e.stock.held.row(user) - 1)
+	}
 	p.stages, p.group, p.version = c.stages(), c.group, c.version
 	e.alive++
 	w.handed++
@@ -412,16 +471,27 @@ func (w *windows) client(user booking.UserID, h *hand) uint32 {
 	if !h.carries {
 		w.e.fail("user %d was moved and nobody has the client", user)
 	}
-	var m uint32
+	m := w.user(user)
+	w.moved[m] = movedUser{client: h.client, user: user}
+	return m
+}
+
+// user makes a place for a moved user.
+func (w *windows) user(user booking.UserID) (m uint32) {
 	if n := len(w.freed); n > 0 {
 		m, w.freed = w.freed[n-1], w.freed[:n-1]
 	} else {
 		m = uint32(len(w.moved))
 		w.moved = append(w.moved, movedUser{})
 	}
-	w.moved[m] = movedUser{client: h.client, user: user}
 	w.movedOf[user] = m
 	return m
+}
+
+// tell tells a shard what became of a try.
+func (w *windows) tell(t *try) {
+	s := w.shards[booking.UserID(t.user)&w.mask]
+	s.mail.told[w.served&1] = append(s.mail.told[w.served&1], *t)
 }
 
 // userOf is the client of a lent visit: all that matters of it is the config and
@@ -478,11 +548,18 @@ func (w *windows) giveBack(ref uint32, p *place, at time.Duration) {
 // waits reports whether a moved user's visit that waits until a moment may go home
 // with its user at the end of the window; else the servers' part must wake it.
 func (w *windows) waits(ref uint32, p *place, at time.Duration) bool {
-	if p.v.Bot || at < time.Duration(w.served+3)<<w.shift || p.v.Phase == policy.PhasePollWait {
+	if p.v.Bot || at < time.Duration(w.served+3)<<w.shift {
 		return false
 	}
 	m := &w.moved[p.client]
-	if m.alive != 1 || m.touched == w.served || p.v.Submits > 0 && p.v.Item != w.e.program.New(p.v.Visit, p.v.User, 0, w.e.lucky).Item {
+	if m.alive != 1 || m.touched == w.served || m.bare {
+		return false
+	}
+	if p.v.Phase == policy.PhasePollWait {
+		if !w.calm {
+			return false
+		}
+	} else if p.v.Submits > 0 && p.v.Item != w.e.program.Item(p.v.Visit, w.e.lucky) {
 		return false
 	}
 	m.waits, m.ref, m.due = true, ref, at
@@ -545,7 +622,7 @@ func (w *windows) cool(n int64) {
 		if u.waits {
 			visits = 1
 		}
-		if u.alive != visits || u.holds != policy.HoldNone && u.holds != policy.HoldBooked || u.waits && u.touched == n {
+		if u.alive != visits || u.bare || u.waits && u.touched == n {
 			w.keep(u)
 			continue
 		}

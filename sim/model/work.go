@@ -72,7 +72,7 @@ func (e *evening) state(r *request, now time.Duration) (booking.Outcome, time.Du
 // flag is the closed check by the instance's own copy of the flag, which lives as
 // long as the scenario says and is then read from the store again.
 func (e *evening) flag(r *request, now time.Duration) (booking.Outcome, time.Duration) {
-	if o := e.hours(r, false); o != booking.Open || !e.sc.On("closed") || e.sc.Mode == booking.ModeLottery {
+	if o := e.hours(r, false); o != booking.Open || !e.closedCheck {
 		return o, 0
 	}
 	in := &e.gateway.instances[r.instance]
