@@ -72,7 +72,12 @@ func (w *windows) quiet(c *call) bool {
 	g := &e.gateway
 	now := c.sent + e.half
 	if !w.unhurried(now) {
-		return false
+		o := w.atDoor(c.step, c.group, now)
+		if o != 0 {
+			c.outcome, c.took = o, uint32(2*e.half)
+			w.refused++
+		}
+		return o != 0
 	}
 	units, takes := e.sc.Gateway.Status, g.statusTakes
 	if c.step == booking.StepPoll {
@@ -132,6 +137,43 @@ func (w *windows) unhurried(now time.Duration) bool {
 	return (g.limit == 0 || g.c.inside < g.limit) && g.slots.isFree(now)
 }
 
+// atDoor turns a request away that reaches the gateways now, if they do: its answer
+// costs nothing and leaves at once. 0 = they do not, and nothing was done.
+func (w *windows) atDoor(step booking.Step, group uint8, now time.Duration) booking.Outcome {
+	e := w.e
+	g := &e.gateway
+	if !g.calm || g.length > 0 && g.slots.free() <= now || now+e.half >= w.bound || 2*e.half >= min(e.program.Timeout, math.MaxUint32) {
+		return 0
+	}
+	units := e.sc.Gateway.Status
+	switch step {
+	case booking.StepSubmit:
+		units = e.sc.Gateway.Submit
+	case booking.StepPoll:
+		if units = e.sc.Gateway.Poll; !e.admission.now.Results {
+			return 0
+		}
+	}
+	g.settle(now)
+	rung, low, since := g.rung, g.low, g.lowSince
+	r := &w.refusal
+	r.step, r.priority = step, uint8(min(policy.Priority(e.sc.Population.Classes, int(group), now-e.sc.OpenAt), 255))
+	o := g.refusal(r, now)
+	if o == 0 && !g.noRoom && g.waiting+units > g.room && (g.length > 0 || !g.slots.isFree(now)) {
+		o = booking.Shed
+		g.setRung(now)
+	}
+	if o == 0 {
+		g.rung, g.low, g.lowSince = rung, low, since
+		return 0
+	}
+	g.pick()
+	g.c.entered++
+	g.c.offeredUnits += units
+	g.c.refused++
+	return o
+}
+
 // state is what an instance says of booking, and its flag when that has to be read
 // for it; not known when another request is reading it.
 func (w *windows) state(instance uint16, now time.Duration) (o booking.Outcome, in *instanceFlag, known bool) {
@@ -188,15 +230,6 @@ func (w *windows) book(t *try) bool {
 	e := w.e
 	g := &e.gateway
 	now := t.sent + e.half
-	if !w.unhurried(now) {
-		return false
-	}
-	ends := now + g.submitTakes
-	heard := ends + e.extra + e.half
-	if heard-t.sent >= e.program.Timeout || heard >= w.bound || g.quieter.n > 0 && g.quieter.last() > ends {
-		return false
-	}
-	next, instance := g.after()
 	r := &w.submit
 	r.user, r.hasEpoch = booking.UserID(t.user), false
 	if rt := &e.runtimes[t.version]; rt.Gate == policy.GateCoin {
@@ -205,6 +238,19 @@ func (w *windows) book(t *try) bool {
 	if e.admission.check(r, now) != booking.OK {
 		return false
 	}
+	if !w.unhurried(now) {
+		if t.outcome = w.atDoor(booking.StepSubmit, t.group, now); t.outcome != 0 {
+			t.heard = now + e.half
+			w.refused++
+		}
+		return t.outcome != 0
+	}
+	ends := now + g.submitTakes
+	heard := ends + e.extra + e.half
+	if heard-t.sent >= e.program.Timeout || heard >= w.bound || g.quieter.n > 0 && g.quieter.last() > ends {
+		return false
+	}
+	next, instance := g.after()
 	o, in, known := w.state(instance, now)
 	if !known {
 		return false

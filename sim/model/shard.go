@@ -758,6 +758,9 @@ func (s *shard) replyAgain(c *call) {
 			return
 		}
 		u.Holds = policy.HoldTicket
+	} else if retries(c.outcome) {
+		s.locked(&c.cold, booking.StepSubmit, c.outcome, done)
+		return
 	}
 	s.replied(&c.cold, &u, c.outcome, done)
 }
@@ -770,17 +773,22 @@ func (s *shard) told(t *try) {
 	t.submits++
 	s.sends(policy.Move{Step: booking.StepSubmit, Attempt: t.submits}, t.sent)
 	s.answer(booking.StepSubmit, t.outcome, t.group, t.pressed, t.sent, t.heard)
-	switch t.outcome {
-	case booking.Busy:
-		retryAfter, _ := advice(s.sc, booking.Busy)
-		t.lock(booking.StepSubmit, booking.Busy)
-		s.schedule(&t.cold, s.program.LockEnds(booking.VisitID(t.visit), t.locks, t.heard, retryAfter, s.lucky))
+	if retries(t.outcome) {
+		s.locked(&t.cold, booking.StepSubmit, t.outcome, t.heard)
 		return
-	case booking.Queued:
+	}
+	if t.outcome == booking.Queued {
 		s.crowd.reach(&stages, t.group, stageAccepted)
 	}
 	t.state = uint8(policy.PhaseSubmitReq)
 	s.replied(&t.cold, &policy.User{Holds: policy.HoldSubmitting}, t.outcome, t.heard)
+}
+
+// locked locks a visit's button after an answer that was no, until it does a step again.
+func (s *shard) locked(c *cold, again booking.Step, o booking.Outcome, now time.Duration) {
+	retryAfter, _ := advice(s.sc, o)
+	c.lock(again, o)
+	s.schedule(c, s.program.LockEnds(booking.VisitID(c.visit), c.locks, now, retryAfter, s.lucky))
 }
 
 // replied lets a visit go on after an answer that it alone knows of; u is what its
@@ -813,9 +821,8 @@ func (s *shard) reply(c *call) {
 	// What most are told is done on the spot, with the policy's own parts.
 	switch {
 	case replaced < done:
-	case c.outcome == booking.Wait:
-		c.lock(booking.StepStatus, booking.Wait)
-		s.schedule(&c.cold, s.program.LockEnds(booking.VisitID(c.visit), c.locks, done, 0, s.lucky))
+	case c.outcome == booking.Wait || retries(c.outcome):
+		s.locked(&c.cold, booking.StepStatus, c.outcome, done)
 		return
 	case c.outcome == booking.Closed:
 		s.over(&c.cold, policy.SawClosed, done)

@@ -61,7 +61,9 @@ type windows struct {
 	served   int64   // the window in hand
 	tries    tries   // submits on their way
 	submit   request // the one in hand, as stock sees it
+	refusal  request // the one in hand, as the door sees it
 	quiets   [booking.StepPoll + 1]uint64
+	refused  uint64
 	hands    [][]hand      // of the window in hand, by shard
 	heads    []callQueue   // by shard
 	bound    time.Duration // answers before this are the shards' to act on
