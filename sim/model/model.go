@@ -123,6 +123,7 @@ type evening struct {
 	// What follows a constant delay needs no heap: requests on their way, services of
 	// a status call and others, answers on their way.
 	toServer, leaving, leavingLater, toVisitor *des.Lane
+	patience                                   *des.Lane // timers of clients, most of them stopped
 
 	onWake, onReply, onTimeout, onArrive, onLeave, onWork func(uint64)
 }
@@ -163,6 +164,8 @@ func newEvening(sc *scenarios.Scaled, opt Options) (*evening, error) {
 	}
 	e.toServer, e.toVisitor = e.kernel.NewLane(), e.kernel.NewLane()
 	e.leaving, e.leavingLater = e.kernel.NewLane(), e.kernel.NewLane()
+	e.patience = e.kernel.NewLane()
+	e.patience.Forget(e.patient)
 	e.half = orDefault(opt.Network, DefaultNetwork) / 2
 	e.extra = orDefault(opt.Overhead, DefaultOverhead)
 	e.openAdmission()

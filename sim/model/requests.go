@@ -27,7 +27,8 @@ type request struct {
 	ends     time.Duration // of the modelled service
 	advice   time.Duration // Retry-After
 	units    float64
-	timer    des.Event // of the client's patience, when armed
+	timer    des.Event // of the client's patience, when armed and not in the lane
+	serial   uint32    // so that the lane's timers of requests that are over are known
 	place    uint32
 	version  uint32 // config carried by the answer
 	ticket   uint32 // row of the ledger, plus one
@@ -72,7 +73,7 @@ func (q *requests) take() (uint32, *request) {
 		q.all = append(q.all, request{})
 	}
 	r := &q.all[i]
-	*r = request{used: true}
+	*r = request{used: true, serial: r.serial + 1}
 	return i, r
 }
 
@@ -134,8 +135,17 @@ func static(s booking.Step) bool { return s == booking.StepConfig || s == bookin
 func (e *evening) arm(i uint32, r *request) {
 	if !r.armed && !r.answered && !r.exempt {
 		r.armed = true
-		r.timer = e.kernel.AtKey(max(r.sent+r.patience, e.kernel.Now()), people, uint64(r.visit), e.onTimeout, uint64(i))
+		at, arg := max(r.sent+r.patience, e.kernel.Now()), uint64(r.serial)<<32|uint64(i)
+		if !e.patience.TryKey(at, people, uint64(r.visit), e.onTimeout, arg) {
+			r.timer = e.kernel.AtKey(at, people, uint64(r.visit), e.onTimeout, arg)
+		}
 	}
+}
+
+// patient reports whether a timer's request is over, or waits no more.
+func (e *evening) patient(arg uint64) bool {
+	r := &e.all[uint32(arg)]
+	return !r.armed || r.serial != uint32(arg>>32)
 }
 
 // answer sends the servers' answer off at a moment, now or later.
@@ -159,9 +169,10 @@ func (e *evening) answer(i uint32, r *request, o booking.Outcome, at time.Durati
 func (e *evening) reply(i uint64) { e.deliver(uint32(i), e.all[i].outcome) }
 
 // timeout ends a client's patience.
-func (e *evening) timeout(i uint64) {
+func (e *evening) timeout(arg uint64) {
+	i := uint32(arg)
 	e.all[i].armed = false
-	e.deliver(uint32(i), booking.Timeout)
+	e.deliver(i, booking.Timeout)
 }
 
 // deliver tells a visitor what became of its request. What comes after the end is

@@ -54,6 +54,8 @@ type spell struct {
 	n        uint32
 	response time.Duration
 	service  time.Duration
+	found    int32           // the second whose histograms are at hand
+	hists    [2]*record.Hist // response and service; nil = none
 }
 
 // bins says into which second of the record a second of the run goes. Every second
@@ -91,16 +93,21 @@ func (t *tally) answered(step booking.Step, o booking.Outcome, group uint8, base
 		return
 	}
 	t.flush(r, step, o, group)
-	*r = spell{sec, 1, now - base, now - sent}
+	r.sec, r.n, r.response, r.service = sec, 1, now-base, now-sent
 }
 
 func (t *tally) flush(r *spell, step booking.Step, o booking.Outcome, group uint8) {
 	if r.n == 0 {
 		return
 	}
-	at := time.Duration(r.sec) * time.Second
-	t.hist(uint8(step), record.Response, o, group, at).AddN(r.response, uint64(r.n))
-	t.hist(uint8(step), record.Service, o, group, at).AddN(r.service, uint64(r.n))
+	if r.hists[0] == nil || r.found != r.sec {
+		at := time.Duration(r.sec) * time.Second
+		r.found = r.sec
+		r.hists[0] = t.hist(uint8(step), record.Response, o, group, at)
+		r.hists[1] = t.hist(uint8(step), record.Service, o, group, at)
+	}
+	r.hists[0].AddN(r.response, uint64(r.n))
+	r.hists[1].AddN(r.service, uint64(r.n))
 	r.n = 0
 }
 
@@ -125,6 +132,9 @@ func (t *tally) takeHists(o *tally) {
 	}
 	clear(o.rec.Hists)
 	clear(o.hists)
+	for i := range o.runs {
+		o.runs[i].hists = [2]*record.Hist{}
+	}
 }
 
 // add adds what another tally counted.

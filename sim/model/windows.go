@@ -80,6 +80,8 @@ type windows struct {
 	opens    []opened      // visits that will be told that booking is open, from told on
 	told     int
 	onHand   func(uint64)
+
+	fromShards *des.Lane // what they hand over
 }
 
 // edgeView is what the shards know of the config's copy at the edge. As long as a
@@ -118,6 +120,7 @@ const (
 	arrivalsPerWindow  = 50_000
 	ring128s           = 512 // windows kept at hand; more are kept too, at some cost
 	shardBits          = 2
+	shardBitsMax       = 3          // for tests
 	histsKept          = 500        // histograms of a shard
 	drawnAhead         = 4          // windows: the one in hand and those in which nobody may come; a power of two
 	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
@@ -164,6 +167,7 @@ func (e *evening) openWindows() {
 	w.gone = [2]map[uint32]struct{}{{}, {}}
 	w.hits = make([]uint32, e.watch.indexOf(e.end)+2)
 	w.onHand = w.take
+	w.fromShards = e.kernel.NewLane()
 	w.draw()
 	e.windows = w
 }
@@ -300,13 +304,7 @@ func (w *windows) serve(n int64) {
 	e, k := w.e, w.e.kernel
 	w.served = n
 	end := min(time.Duration(n+1)<<w.shift, e.end)
-	for i, s := range w.shards {
-		w.hands[i] = s.hands[n&1]
-		for j := range w.hands[i] {
-			h := &w.hands[i][j]
-			k.AtKey(h.at, people, uint64(h.key), w.onHand, uint64(i)<<32|uint64(j))
-		}
-	}
+	w.schedule(n)
 	w.bound = min(e.end, time.Duration(n+2)<<w.shift)
 	for i, s := range w.shards {
 		w.heads[i] = callQueue{calls: s.calls[n%3]}
@@ -360,6 +358,28 @@ func (w *windows) serve(n int64) {
 	}
 	if n == w.count-1 {
 		e.drain(nil)
+	}
+}
+
+// schedule lays what the shards hand over in a window into the kernel, in order.
+func (w *windows) schedule(n int64) {
+	var next [1 << shardBitsMax]int
+	for i, s := range w.shards {
+		w.hands[i] = s.hands[n&1]
+	}
+	for {
+		var h *hand
+		var from int
+		for i, hands := range w.hands {
+			if j := next[i]; j < len(hands) && (h == nil || hands[j].at < h.at || hands[j].at == h.at && hands[j].key < h.key) {
+				h, from = &hands[j], i
+			}
+		}
+		if h == nil {
+			return
+		}
+		w.fromShards.AtKey(h.at, people, uint64(h.key), w.onHand, uint64(from)<<32|uint64(next[from]))
+		next[from]++
 	}
 }
 
