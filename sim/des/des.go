@@ -266,6 +266,15 @@ func (k *Kernel) Step() bool {
 	return k.err == nil
 }
 
+// Stand moves the present moment on to t, up to the next event: for who does at a
+// moment what needs no event.
+func (k *Kernel) Stand(t time.Duration) {
+	if due, ok := k.Next(); k.err == nil && (t < k.now || ok && due < t) {
+		k.err = fmt.Errorf("des: %w: to stand at %v, now %v, the next event is due at %v", ErrPast, t, k.now, due)
+	}
+	k.now = t
+}
+
 // Run runs every event due up to and including until, then stands at until; later
 // events stay pending. With Forever it runs until nothing is pending and stands
 // at the last event. It returns early after Halt, and with the error at the first

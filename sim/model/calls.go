@@ -18,6 +18,9 @@ type call struct {
 	step    booking.Step
 }
 
+// toldLater is the outcome of a call that waits at the servers: no answer yet.
+const toldLater = booking.Outcome(outcomeMax)
+
 // attempt is the number of the call among those of its step.
 func (c *call) attempt() uint16 {
 	switch c.step {
@@ -52,6 +55,15 @@ func (q *tries) first() *try {
 		return nil
 	}
 	return &q.w[q.head]
+}
+
+// push adds one that is sent no sooner than any other. Of those that are sent in one
+// moment, as when several services have begun in one, the smaller visit is first.
+func (q *tries) push(t try) {
+	q.w = append(q.w, t)
+	for i := len(q.w) - 1; i > q.head && q.w[i-1].sent == t.sent && q.w[i-1].visit > t.visit; i-- {
+		q.w[i-1], q.w[i] = q.w[i], q.w[i-1]
+	}
 }
 
 func (q *tries) pop() {
@@ -105,7 +117,7 @@ func (w *windows) quiet(c *call) bool {
 			return false
 		}
 		if o == booking.Open {
-			if c.step == booking.StepStatus && (w.isGone(c.visit) || !w.catalogueAtHand(done, w.bound)) || c.step == booking.StepCheck && !w.follows(c, done) {
+			if c.step == booking.StepStatus && (w.isGone(c.visit) || !w.catalogueAtHand(done, w.bound)) || c.step == booking.StepCheck && !w.follows(c.sent, done) {
 				return false
 			}
 		}
@@ -120,7 +132,7 @@ func (w *windows) quiet(c *call) bool {
 		if c.step == booking.StepStatus {
 			w.open(c.visit, done, now)
 		} else {
-			w.tries.w = append(w.tries.w, try{cold: c.cold, pressed: c.sent, sent: done})
+			w.tries.push(try{cold: c.cold, pressed: c.sent, sent: done})
 		}
 	}
 	return true
@@ -217,12 +229,19 @@ func (g *gateway) serveQuietly(next uint16, units float64, takes, end time.Durat
 	ends.push(end)
 }
 
-// follows reports whether a submit that is sent at a moment, on hearing the answer to
-// a call, reaches the servers after those that are on their way, and early enough for
-// its shard to be told in time.
-func (w *windows) follows(c *call, sent time.Duration) bool {
+// follows reports whether a submit that is sent at a moment, after a press at another,
+// reaches the servers after those that are on their way, and early enough for its
+// shard to be told in time.
+func (w *windows) follows(pressed, sent time.Duration) bool {
 	at := sent + w.e.half
-	return at < w.e.end && at>>w.shift <= c.sent>>w.shift+1 && (w.tries.first() == nil || w.tries.w[len(w.tries.w)-1].sent <= sent)
+	return at < w.e.end && w.early(pressed, at) && (w.tries.first() == nil || w.tries.w[len(w.tries.w)-1].sent <= sent)
+}
+
+// early reports whether the shard that is told of what happened in the window of a
+// moment hears of it before anybody may come who was not drawn yet when the visit sent
+// its request, or pressed.
+func (w *windows) early(pressed, at time.Duration) bool {
+	return at>>w.shift <= pressed>>w.shift+drawnAhead-3
 }
 
 // book answers a submit at once, as quiet does a call.
@@ -291,21 +310,171 @@ func (w *windows) catalogueAtHand(told, bound time.Duration) bool {
 	return true
 }
 
-// lend makes a call that cannot be answered at once an ordinary request. A visit whose
-// answer may change what its user holds is the servers' part's from here on.
-func (w *windows) lend(c *call) {
+// hold lets a call that cannot be answered at once wait, or whatever becomes of it,
+// like an ordinary request but without a place for its visitor: most are answered
+// soon, and then only the shard needs to know.
+func (w *windows) hold(c *cold, step booking.Step, attempt uint16, pressed, sent time.Duration) {
 	e := w.e
-	ref, p := w.seat(&c.cold)
-	switch c.step {
+	e.kernel.Stand(sent + e.half)
+	i, r := e.take()
+	r.visit, r.user, r.group = booking.VisitID(c.visit), booking.UserID(c.user), c.group
+	r.step, r.attempt, r.patience, r.base, r.sent, r.arrived = step, attempt, e.program.Timeout, pressed, sent, sent+e.half
+	switch step {
+	case booking.StepPoll:
+		r.ticket = e.stock.held.row(r.user)
+	case booking.StepSubmit:
+		r.item = e.program.Item(r.visit, e.lucky)
+		if rt := &e.runtimes[c.version]; rt.Gate == policy.GateCoin {
+			r.epoch, r.hasEpoch = rt.Coin.Epoch(r.user, pressed), true
+		}
+	}
+	for int(i) >= len(w.colds) {
+		w.colds = append(w.colds, cold{})
+	}
+	w.colds[i] = *c
+	r.held, r.place = true, uint32(len(w.holding))
+	w.holding = append(w.holding, i)
+	e.front(i, r)
+}
+
+// letGo takes a request off the list of those that are held.
+func (w *windows) letGo(r *request) {
+	last := len(w.holding) - 1
+	i := w.holding[last]
+	w.holding[r.place] = i
+	w.e.all[i].place = r.place
+	w.holding = w.holding[:last]
+	r.held = false
+}
+
+// finish answers a held request whose work is done, at the end of its service. It
+// reports false, having made it an ordinary one, when its shard could not go on.
+func (w *windows) finish(i uint32, r *request, o booking.Outcome, ends time.Duration) bool {
+	e := w.e
+	heard := ends + e.extra + e.half
+	ring := &e.gateway.quiet
+	if r.step == booking.StepSubmit {
+		ring = &e.gateway.quieter
+	}
+	switch {
+	case heard-r.sent >= r.patience || heard >= w.bound || heard-r.sent > math.MaxUint32 || ring.n > 0 && ring.last() > ends,
+		o == booking.SoldOut,
+		o == booking.Open && r.step == booking.StepStatus && (w.isGone(uint32(r.visit)) || !w.catalogueAtHand(heard, w.bound)),
+		o == booking.Open && r.step == booking.StepCheck && !w.follows(r.sent, heard):
+		w.unhold(i, r)
+		return false
+	}
+	ring.push(ends)
+	switch {
+	case o == booking.Open && r.step == booking.StepStatus:
+		w.open(uint32(r.visit), heard, e.kernel.Now())
+	case o == booking.Open:
+		w.tries.push(try{cold: w.colds[i], pressed: r.sent, sent: heard})
+	case o == booking.Queued || o == booking.Confirmed:
+		e.ledger.rows[r.ticket-1].told = o
+	}
+	w.answered(i, r, o, heard)
+	return true
+}
+
+// refuse answers a held request that is turned away or dropped.
+func (w *windows) refuse(i uint32, r *request, o booking.Outcome, at time.Duration) bool {
+	heard := at + w.e.half
+	if heard-r.sent >= r.patience || heard >= w.bound || heard-r.sent > math.MaxUint32 || r.advice > 0 {
+		w.unhold(i, r)
+		return false
+	}
+	w.answered(i, r, o, heard)
+	return true
+}
+
+// answered tells the shard of a held request's answer.
+func (w *windows) answered(i uint32, r *request, o booking.Outcome, heard time.Duration) {
+	w.letGo(r)
+	if r.step == booking.StepSubmit {
+		w.tell(&try{cold: w.colds[i], pressed: r.base, sent: r.sent, heard: heard, outcome: o})
+	} else {
+		w.reply(&call{cold: w.colds[i], sent: r.sent, took: uint32(heard - r.sent), outcome: o, step: r.step})
+	}
+	w.e.give(i)
+	w.held++
+}
+
+// reply tells a shard what became of a call that had to wait.
+func (w *windows) reply(c *call) {
+	s := w.shards[booking.UserID(c.user)&w.mask]
+	s.mail.calls[w.served&1] = append(s.mail.calls[w.served&1], *c)
+}
+
+// unhold makes a held request an ordinary one.
+func (w *windows) unhold(i uint32, r *request) {
+	e := w.e
+	w.letGo(r)
+	r.place = w.lead(&w.colds[i], r.step, r.base, r.sent)
+	e.requests.sent++
+	e.requests.open++
+	if r.step == booking.StepSubmit {
+		w.tell(&try{cold: w.colds[i]})
+	} else {
+		w.reply(&call{cold: w.colds[i], step: r.step})
+	}
+	e.arm(i, r)
+}
+
+// unholdLate makes those ordinary that wait longer than their shards can be kept in
+// the dark.
+func (w *windows) unholdLate(n int64) {
+	for j := 0; j < len(w.holding); {
+		i := w.holding[j]
+		if r := &w.e.all[i]; n >= w.count-1 || !w.early(r.base, time.Duration(n+1)<<w.shift) {
+			w.unhold(i, r) // another takes its place in the list
+		} else {
+			j++
+		}
+	}
+}
+
+// lend makes a call that cannot be answered at once an ordinary request.
+func (w *windows) lend(c *call) {
+	ref := w.lead(&c.cold, c.step, c.sent, c.sent)
+	w.e.post(ref, uint32(c.version), policy.Move{Kind: policy.Send, Step: c.step, Attempt: c.attempt(), Timeout: w.e.program.Timeout}, c.sent)
+}
+
+// submits makes a submit that is on its way an ordinary request.
+func (w *windows) submits(t *try) {
+	ref := w.lead(&t.cold, booking.StepSubmit, t.pressed, t.sent)
+	w.e.post(ref, uint32(t.version), policy.Move{Kind: policy.Send, Step: booking.StepSubmit, Attempt: t.submits + 1, Timeout: w.e.program.Timeout}, t.sent)
+	t.outcome = 0
+	w.tell(t)
+}
+
+// lead gives a visit with a request under way a place. One whose answer may change
+// what its user holds is the servers' part's from here on, with its user.
+func (w *windows) lead(c *cold, step booking.Step, pressed, sent time.Duration) uint32 {
+	e := w.e
+	ref, p := w.seat(c)
+	switch step {
 	case booking.StepStatus:
 		p.lent = true
 	case booking.StepCheck:
-		e.claim(p, c.sent)
+		e.claim(p, sent)
 		w.adopt(p, policy.HoldNone)
 	case booking.StepPoll:
 		w.adopt(p, policy.HoldTicket)
+	case booking.StepSubmit:
+		e.claim(p, pressed)
+		w.adopt(p, policy.HoldSubmitting)
+		// Its check has not been counted yet, nor the submit.
+		e.requests.sent++
+		e.requests.told++
+		e.outcomes[booking.StepCheck][booking.Open]++
+		e.tally.answered(booking.StepCheck, booking.Open, p.group, pressed, pressed, sent)
+		p.v.Phase = policy.PhaseSubmitReq
+		p.v.Submits++
+		e.sends(policy.Move{Step: step, Attempt: p.v.Submits}, sent)
+		e.reach(&p.stages, p.group, stageSubmitted)
 	}
-	e.post(ref, uint32(c.version), policy.Move{Kind: policy.Send, Step: c.step, Attempt: c.attempt(), Timeout: e.program.Timeout}, c.sent)
+	return ref
 }
 
 // claim notes a visit's press, and the epoch that it claims.
@@ -314,23 +483,6 @@ func (e *evening) claim(p *place, pressed time.Duration) {
 	if rt := &e.runtimes[p.version]; rt.Gate == policy.GateCoin {
 		p.v.Epoch = rt.Coin.Epoch(p.v.User, pressed)
 	}
-}
-
-// submits makes a try that cannot be answered at once an ordinary submit.
-func (w *windows) submits(t *try) {
-	e := w.e
-	ref, p := w.seat(&t.cold)
-	e.claim(p, t.pressed)
-	w.adopt(p, policy.HoldSubmitting)
-	// Its check has not been counted yet.
-	e.requests.sent++
-	e.requests.told++
-	e.outcomes[booking.StepCheck][booking.Open]++
-	e.tally.answered(booking.StepCheck, booking.Open, p.group, t.pressed, t.pressed, t.sent)
-	p.v.Phase = policy.PhaseSubmitReq
-	p.v.Submits++
-	e.send(ref, uint32(t.version), policy.Move{Kind: policy.Send, Step: booking.StepSubmit, Attempt: p.v.Submits, Timeout: e.program.Timeout}, t.sent)
-	t.outcome = 0
 }
 
 // adopt moves the user of a visit to the servers' part before the shard has sent the

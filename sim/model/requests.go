@@ -49,6 +49,7 @@ type request struct {
 	answered bool // the visitor knows, one way or the other
 	served   bool // the servers are done
 	used     bool
+	held     bool // of a shard's visit, see windows.hold; place is then its own in the list
 }
 
 // requests is the slab of requests under way.
@@ -133,7 +134,7 @@ func static(s booking.Step) bool { return s == booking.StepConfig || s == bookin
 // arm makes sure that the client's patience ends, for a request whose answer is
 // not in sight.
 func (e *evening) arm(i uint32, r *request) {
-	if !r.armed && !r.answered && !r.exempt {
+	if !r.armed && !r.answered && !r.exempt && !r.held {
 		r.armed = true
 		at, arg := max(r.sent+r.patience, e.kernel.Now()), uint64(r.serial)<<32|uint64(i)
 		if !e.patience.TryKey(at, people, uint64(r.visit), e.onTimeout, arg) {
@@ -150,6 +151,9 @@ func (e *evening) patient(arg uint64) bool {
 
 // answer sends the servers' answer off at a moment, now or later.
 func (e *evening) answer(i uint32, r *request, o booking.Outcome, at time.Duration) {
+	if r.held && e.windows.refuse(i, r, o, at) {
+		return
+	}
 	r.outcome, r.served = o, true
 	switch {
 	case r.answered:

@@ -104,6 +104,7 @@ type given struct {
 // mail is what the servers' part has for a shard, by parity of the window.
 type mail struct {
 	backs  [2][]back
+	calls  [2][]call
 	told   [2][]try
 	ended  [2][]uint32
 	cooled [2][]cooled
@@ -122,7 +123,7 @@ type shard struct {
 	taken   int64 // the last window taken from the calendar
 
 	arrivals [drawnAhead][]arrival // of windows, modulo drawnAhead
-	comes    [drawnAhead][]uint64  // who is among them, see mayCome
+	comes    []uint8               // by user, the last window drawn in which one comes; see mayCome
 	calls    [3][]call             // status calls by the window in which they reach the servers
 	asks     *[]call               // those that reach them in the window in hand
 	asksNext *[]call               // and those of the next
@@ -150,32 +151,29 @@ type shard struct {
 func newShard(w *windows, users int) *shard {
 	e := w.e
 	t := newTally(record.New(e.rec.Header), e.groups)
-	s := &shard{crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
+	s := &shard{comes: make([]uint8, comesLen), crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
 		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{},
 		hits: make([]uint32, e.watch.indexOf(e.end)+2),
 		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
 			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
-	for i := range s.comes {
-		s.comes[i] = make([]uint64, marks/64)
-	}
 	return s
 }
 
-// marks is how many bits tell of a window's arrivals: 16 KiB, a dozen times as many
-// as arrivals. Users share them, so some are thought to come who do not.
-const marks = 1 << 17
+// comesLen is how many entries tell who comes: users share them, so that some are
+// thought to come who do not, and so are those who came a multiple of 256 windows ago.
+const comesLen = 1 << 18
 
-// markOf is where a user of a shard is marked among a window's arrivals.
-func markOf(user booking.UserID) (word int, bit uint64) {
-	return int(user & (marks - 1) >> 6), 1 << (user & 63)
+// expect notes who comes in a window.
+func (s *shard) expect(n int64) {
+	for _, a := range s.arrivals[n&(drawnAhead-1)] {
+		s.comes[a.user>>s.bits&(comesLen-1)] = uint8(n)
+	}
 }
 
 // mayCome reports whether the user may open the program in the window in hand or one
-// of the next two.
+// of those drawn after it.
 func (s *shard) mayCome(user uint32) bool {
-	word, bit := markOf(booking.UserID(user >> s.bits))
-	n := s.taken
-	return (s.comes[n&(drawnAhead-1)][word]|s.comes[(n+1)&(drawnAhead-1)][word]|s.comes[(n+2)&(drawnAhead-1)][word])&bit != 0
+	return uint8(int64(s.comes[user>>s.bits&(comesLen-1)])-s.taken) < drawnAhead-1
 }
 
 func (s *shard) fail(format string, args ...any) {
@@ -197,6 +195,12 @@ func (s *shard) do(n int64) {
 	if n == s.count-1 {
 		s.asksNext = s.asks
 	}
+	if n == 0 {
+		for i := range int64(drawnAhead - 2) {
+			s.expect(i)
+		}
+	}
+	s.expect(n + drawnAhead - 2)
 	arrivals := s.arrivals[n&(drawnAhead-1)]
 	s.due = s.cal.Take(n, s.due[:0])
 	s.taken = n
@@ -693,19 +697,13 @@ func (s *shard) collect(n int64) {
 			}
 			s.sink = uint32(sum)
 		}
-		c := &calls[i]
-		switch {
-		case c.outcome != 0 && c.step == booking.StepStatus:
-			s.reply(c)
-		case c.outcome != 0:
-			s.replyAgain(c)
-		case c.step == booking.StepStatus:
-			s.alive-- // lent
-		default:
-			s.moveAfter(&c.cold, n+2)
-		}
+		s.hear(&calls[i], n)
 	}
 	s.calls[n%3] = calls[:0]
+	for i := range s.mail.calls[n&1] {
+		s.hear(&s.mail.calls[n&1][i], n)
+	}
+	s.mail.calls[n&1] = s.mail.calls[n&1][:0]
 	for i := range s.mail.told[n&1] {
 		if t := &s.mail.told[n&1][i]; t.outcome != 0 {
 			s.told(t)
@@ -805,6 +803,21 @@ func (s *shard) replied(c *cold, u *policy.User, o booking.Outcome, now time.Dur
 		s.clients[c.user>>s.bits].holds = u.Holds
 	}
 	s.follow(c, &v, m, now)
+}
+
+// hear takes what the servers say of a call in a window.
+func (s *shard) hear(c *call, n int64) {
+	switch {
+	case c.outcome == toldLater:
+	case c.outcome != 0 && c.step == booking.StepStatus:
+		s.reply(c)
+	case c.outcome != 0:
+		s.replyAgain(c)
+	case c.step == booking.StepStatus:
+		s.alive-- // lent
+	default:
+		s.moveAfter(&c.cold, n+2)
+	}
 }
 
 // reply is the answer to a status call.

@@ -46,7 +46,6 @@ type windows struct {
 	_       [64]byte // what follows is the arrivals' alone
 	sc      *scenarios.Scaled
 	out     [][]arrival // by shard
-	marks   [][]uint64  // by shard: who comes in the window being drawn
 	stream  *scenarios.Stream
 	drawn   booking.VisitID // the next visit
 	drawnAt time.Duration   // and when it comes; never = nobody is left
@@ -64,6 +63,9 @@ type windows struct {
 	refusal  request // the one in hand, as the door sees it
 	quiets   [booking.StepPoll + 1]uint64
 	refused  uint64
+	held     uint64
+	holding  []uint32      // requests that are held
+	colds    []cold        // their visits, by request
 	hands    [][]hand      // of the window in hand, by shard
 	heads    []callQueue   // by shard
 	bound    time.Duration // answers before this are the shards' to act on
@@ -122,7 +124,7 @@ const (
 	shardBits          = 2
 	shardBitsMax       = 3          // for tests
 	histsKept          = 500        // histograms of a shard
-	drawnAhead         = 4          // windows: the one in hand and those in which nobody may come; a power of two
+	drawnAhead         = 8          // windows of arrivals at hand; a power of two
 	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
 	worthSharding      = 10_000_000 // visits in a run
 )
@@ -162,7 +164,6 @@ func (e *evening) openWindows() {
 		w.shards = append(w.shards, newShard(w, int((users+w.mask-booking.UserID(i))>>w.bits)))
 	}
 	w.out, w.hands = make([][]arrival, len(w.shards)), make([][]hand, len(w.shards))
-	w.marks = make([][]uint64, len(w.shards))
 	w.heads = make([]callQueue, len(w.shards))
 	w.gone = [2]map[uint32]struct{}{{}, {}}
 	w.hits = make([]uint32, e.watch.indexOf(e.end)+2)
@@ -229,9 +230,9 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 	}
 	for t := w.tries.first(); t != nil; t = w.tries.first() { // of a run cut short
 		w.submits(t)
-		w.tell(t)
 		w.tries.pop()
 	}
+	w.unholdLate(w.count)
 	for _, s := range w.shards {
 		s.collect(w.step - 2)
 		s.collect(w.step - 1)
@@ -272,8 +273,6 @@ func (w *windows) fill(n int64) {
 	out := w.out
 	for i, s := range w.shards {
 		out[i] = s.arrivals[n&(drawnAhead-1)][:0]
-		w.marks[i] = s.comes[n&(drawnAhead-1)]
-		clear(w.marks[i])
 	}
 	first := w.drawn
 	for w.drawnAt < end {
@@ -285,8 +284,6 @@ func (w *windows) fill(n int64) {
 		user := w.sc.UserOf(w.drawn)
 		i := user & w.mask
 		out[i] = append(out[i], arrival{uint32(w.drawnAt - start), uint32(w.drawn), uint32(user)})
-		word, bit := markOf(user >> w.bits)
-		w.marks[i][word] |= bit
 		w.drawn++
 		w.draw()
 	}
@@ -336,13 +333,17 @@ func (w *windows) serve(n int64) {
 		}
 		var done bool
 		if t != nil {
-			if done = w.book(t); !done {
-				w.submits(t)
+			if done = w.book(t); done {
+				w.tell(t)
+			} else {
+				w.hold(&t.cold, booking.StepSubmit, t.submits+1, t.pressed, t.sent)
 			}
-			w.tell(t)
 			w.tries.pop()
 		} else {
-			if done = w.quiet(c); !done {
+			if done = w.quiet(c); !done && e.gateway.calm && at < end {
+				w.hold(&c.cold, c.step, c.attempt(), c.sent, c.sent)
+				c.outcome = toldLater
+			} else if !done {
 				w.lend(c)
 			}
 			c = w.nextCall()
@@ -351,6 +352,7 @@ func (w *windows) serve(n int64) {
 			due, order, ok = k.Peek()
 		}
 	}
+	w.unholdLate(n)
 	w.cool(n)
 	if w.goneAt <= end {
 		w.gone[0], w.gone[1] = w.gone[1], map[uint32]struct{}{}

@@ -24,6 +24,12 @@ const (
 func (e *evening) work(i uint64) {
 	r := &e.all[i]
 	o, again := e.workOf(r, e.kernel.Now())
+	if r.held && (o == 0 || e.windows.finish(uint32(i), r, o, max(r.ends, e.kernel.Now()))) {
+		if o != 0 {
+			return
+		}
+		e.windows.unhold(uint32(i), r)
+	}
 	if o == 0 {
 		e.arm(uint32(i), r)
 		e.kernel.AtArg(again, servers, e.onWork, i)
