@@ -840,6 +840,9 @@ func (s *shard) reply(c *call) {
 	case c.outcome == booking.Closed:
 		s.over(&c.cold, policy.SawClosed, done)
 		return
+	case c.outcome == booking.Open && replaced >= done+2*s.half:
+		s.formAtHand(&c.cold, done)
+		return
 	}
 	var v policy.Visitor
 	c.into(&v)
@@ -864,6 +867,19 @@ func (s *shard) reply(c *call) {
 	s.answer(booking.StepCatalogue, booking.OK, c.group, done, done, now)
 	m = told(now, policy.Reply{Outcome: booking.OK})
 	s.follow(&c.cold, &v, m, now)
+}
+
+// formAtHand lets a visit go on that was told at a moment that booking is open, and
+// whose catalogue is at the edge.
+func (s *shard) formAtHand(c *cold, told time.Duration) {
+	stages := c.stages()
+	s.crowd.reach(&stages, c.group, stageForm)
+	c.reach(stages)
+	s.sends(policy.Move{Step: booking.StepCatalogue, Attempt: 1}, told)
+	now := told + 2*s.half
+	s.answer(booking.StepCatalogue, booking.OK, c.group, told, told, now)
+	c.state = uint8(policy.PhaseForm) | c.state&^0xf
+	s.schedule(c, s.program.FormFilled(booking.VisitID(c.visit), now, s.lucky))
 }
 
 // close ends whoever is under way as in-flight.
