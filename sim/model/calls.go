@@ -87,7 +87,7 @@ func (w *windows) quiet(c *call) bool {
 		o := w.atDoor(c.step, c.group, now)
 		if o != 0 {
 			c.outcome, c.took = o, uint32(2*e.half)
-			w.refused++
+			w.ways.refused[c.step]++
 		}
 		return o != 0
 	}
@@ -128,7 +128,7 @@ func (w *windows) quiet(c *call) bool {
 	}
 	g.serveQuietly(next, units, takes, ends, &g.quiet)
 	c.outcome, c.took = o, uint32(done-c.sent)
-	w.quiets[c.step]++
+	w.ways.atOnce[c.step]++
 	if o == booking.Open {
 		if c.step == booking.StepStatus {
 			w.open(c.visit, done, now)
@@ -261,7 +261,7 @@ func (w *windows) book(t *try) bool {
 	if !w.unhurried(now) {
 		if t.outcome = w.atDoor(booking.StepSubmit, t.group, now); t.outcome != 0 {
 			t.heard = now + e.half
-			w.refused++
+			w.ways.refused[booking.StepSubmit]++
 		}
 		return t.outcome != 0
 	}
@@ -291,7 +291,7 @@ func (w *windows) book(t *try) bool {
 		e.ledger.rows[r.ticket-1].told = o
 	}
 	t.heard, t.outcome = heard, o
-	w.quiets[booking.StepSubmit]++
+	w.ways.atOnce[booking.StepSubmit]++
 	return true
 }
 
@@ -397,8 +397,8 @@ func (w *windows) answered(i uint32, r *request, o booking.Outcome, heard time.D
 	} else {
 		w.reply(&call{cold: w.colds[i], sent: r.sent, took: uint32(heard - r.sent), outcome: o, step: r.step})
 	}
+	w.ways.held[r.step]++
 	w.e.give(i)
-	w.held++
 }
 
 // reply tells a shard what became of a call that had to wait.
@@ -410,6 +410,7 @@ func (w *windows) reply(c *call) {
 // unhold makes a held request an ordinary one.
 func (w *windows) unhold(i uint32, r *request) {
 	e := w.e
+	w.ways.unheld[r.step]++
 	w.letGo(r)
 	r.place = w.lead(&w.colds[i], r.step, r.base, r.sent)
 	e.requests.sent++
@@ -437,6 +438,7 @@ func (w *windows) unholdLate(n int64) {
 
 // lend makes a call that cannot be answered at once an ordinary request.
 func (w *windows) lend(c *call) {
+	w.ways.lent[c.step]++
 	ref := w.lead(&c.cold, c.step, c.sent, c.sent)
 	w.e.post(ref, uint32(c.version), policy.Move{Kind: policy.Send, Step: c.step, Attempt: c.attempt(), Timeout: w.e.program.Timeout}, c.sent)
 }

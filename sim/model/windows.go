@@ -57,13 +57,11 @@ type windows struct {
 	formFrom uint64 // a form whose draw is below this takes less than ahead
 
 	// The servers' part.
-	served   int64   // the window in hand
-	tries    tries   // submits on their way
-	submit   request // the one in hand, as stock sees it
-	refusal  request // the one in hand, as the door sees it
-	quiets   [booking.StepPoll + 1]uint64
-	refused  uint64
-	held     uint64
+	served   int64         // the window in hand
+	tries    tries         // submits on their way
+	submit   request       // the one in hand, as stock sees it
+	refusal  request       // the one in hand, as the door sees it
+	ways     ways          // how often each way was taken
 	holding  []uint32      // requests that are held
 	colds    []cold        // their visits, by request
 	hands    [][]hand      // of the window in hand, by shard
@@ -84,6 +82,13 @@ type windows struct {
 	onHand   func(uint64)
 
 	fromShards *des.Lane // what they hand over
+}
+
+// ways are the ways in which the servers' part has dealt with what shards sent, by
+// step: for the tests, which want all of them tried.
+type ways struct {
+	atOnce, refused, held, unheld, lent [booking.StepPoll + 1]uint64
+	woken                               uint64 // visits with a ticket whose user was moved meanwhile
 }
 
 // edgeView is what the shards know of the config's copy at the edge. As long as a
@@ -453,6 +458,7 @@ func (w *windows) take(arg uint64) {
 			w.rest(w.movedOf[user])
 		}
 	case handWake:
+		w.ways.woken++
 		ref, p := w.seat(&h.cold)
 		p.client = w.client(user, h)
 		w.moved[p.client].touched = w.served
