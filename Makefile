@@ -7,9 +7,19 @@ LDFLAGS := -s -w -X spillway/internal/cli.commit=$(COMMIT)
 BIN     := bin/spillway
 TOOL     = $(GO) tool -modfile=internal/tools/go.mod
 SEED    ?= 1
+IMAGES  ?= app redis postgres nginx prometheus
+REAL     = ./reference/...
 ARGS    ?=
+SCHEDULES ?= 100000
+# The compose of the Docker here: the engine's own plug-in, or the older program.
+COMPOSE  = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose) -p spillway --env-file bin/deployment.env -f docker/compose.yaml
 
-.PHONY: help build spike test sweep layers sim plan validate scales smoke bench fuzz check second-machine clean
+# How the deployment is reached: its secrets in the environment, and the flags.
+DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16379/0 && \
+  SPILLWAY_DB="postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" && set +a
+TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
+
+.PHONY: help build spike test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve soak check-deployment clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -40,22 +50,34 @@ validate: build ## calibrate on a short attack, predict other points, measure th
 scales: build ## one scenario at 1:1, 1:100, 1:1000 and at the attack's scale, simulated; one figure
 	@$(BIN) scales --seed $(SEED) $(ARGS)
 
+chaos: build ## the rush under each fault in turn: what was lost (must read 0), and how long it took to recover; under ten minutes
+	@$(BIN) chaos --seed $(SEED) $(ARGS)
+
+soak: build ## half an hour near 70 % of capacity with a fault every minute: what grows, and does not come back
+	@$(BIN) attack soak --seed $(SEED) $(ARGS)
+
 smoke: build ## a ten-second rush, for CI
 	@$(BIN) attack smoke --seed $(SEED) $(ARGS)
 
 test: ## the whole test suite
 	$(GO) test -count=1 -timeout 15m ./...
 
+chaos-long: ## SCHEDULES (100,000) seeded schedules of crashes and faults, several hours; a failing seed prints its replay
+	nice $(GO) test ./reference/crashtest -count=1 -timeout 0 -run TestSchedule -schedules $(SCHEDULES) -from $(SEED) -v
+
 bench: ## every benchmark, with its ratios
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-fuzz: ## every fuzz target, thirty seconds each
+FUZZTIME ?= 30s
+
+fuzz: ## every fuzz target, thirty seconds each (FUZZTIME=5s for less)
 	@set -e; for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 30s $$p; done; done
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p; done; done
 
 check: ## what a change must also pass: vet, staticcheck, race, every benchmark once, tidy, clean tree
 	$(GO) vet ./...
+	$(GO) vet -tags real ./...
 	$(TOOL) staticcheck ./...
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) mod tidy -diff
@@ -67,6 +89,44 @@ second-machine: ## the simulator's digests on another architecture (arm64, emula
 	@d=$$(mktemp -d) && trap 'rm -rf "$$d"' EXIT && \
 	GOARCH=arm64 CGO_ENABLED=0 $(GO) test -c -o $$d/sim.arm64 ./sim && cd sim && qemu-aarch64 $$d/sim.arm64 -test.v -test.run TestGoldenDigests
 	GOAMD64=v3 $(GO) test -count=1 -run TestGoldenDigests ./sim
+
+images: build ## the images of the program, Redis, PostgreSQL, nginx and Prometheus: pulled, or made from Debian's packages
+	@docker/images.sh $(IMAGES)
+
+test-real: ## container tests on real Redis, Redis Cluster and PostgreSQL; they want "make images" first
+	$(GO) test -count=1 -timeout 10m -tags real -run '^TestReal' $(ARGS) $(REAL)
+
+bench-real: ## submits/s on real Redis, rows/s on real PostgreSQL with fsync on
+	$(GO) test -count=1 -timeout 10m -tags real -run '^$$' -bench '^BenchmarkReal' $(ARGS) $(REAL)
+
+up: images bin/deployment.env ## the deployment: edge on 127.0.0.1:18080, sixteen gateways, two writers, Redis, PostgreSQL, Prometheus on 127.0.0.1:19090
+	@$(COMPOSE) up -d --remove-orphans
+	@docker/ready.sh
+
+check-deployment: bin/deployment.env ## the deployment's files: compose, nginx, Prometheus, its rules and their unit tests; they want "make images" first
+	@$(COMPOSE) config --quiet
+	@sed 's/CACHE_KEY/uri/; s/stderr/\/tmp\/log/' docker/edge/nginx.conf | docker run --rm -i --network none --user 65532 --tmpfs /tmp nginx:1 sh -c 'cat > /tmp/nginx.conf && nginx -t -q -c /tmp/nginx.conf'
+	@for what in "check config prometheus.yml" "test rules rules.test.yml"; do \
+	  docker run --rm --network none --entrypoint promtool --volume $(CURDIR)/docker/prometheus:/files:ro --workdir /files prometheus:2 $$what || exit 1; done
+
+down: bin/deployment.env ## stop the deployment and remove its containers, networks and volumes
+	@$(COMPOSE) down --volumes --remove-orphans --timeout 5
+
+bin/deployment.env: # secrets of this deployment, made by chance
+	@mkdir -p bin && umask 077 && for name in SPILLWAY_SECRET SPILLWAY_ADMIN_TOKEN SPILLWAY_DB_PASSWORD; do \
+	  echo "$$name=$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"; done > $@
+
+spike-real: down up ## the opening rush against a fresh deployment, its report, and the books of its database
+	@$(DEPLOYED) && $(BIN) attack --seed $(SEED) $(TARGET) $(ARGS)
+
+chaos-real: ## the rush under each fault on the containers of a fresh deployment; about fifteen minutes
+	@$(MAKE) --no-print-directory down && SPILLWAY_SCENARIO=chaos $(MAKE) --no-print-directory up
+	@$(DEPLOYED) && $(BIN) chaos --seed $(SEED) $(TARGET) $(ARGS)
+
+curve: build bin/deployment.env ## accepted submits/s through 1 to 16 gateway processes on the deployment's Redis and PostgreSQL, one figure
+	@$(MAKE) --no-print-directory down && $(COMPOSE) up -d redis database
+	@for i in $$(seq 30); do $(COMPOSE) exec -T database pg_isready --quiet --host 127.0.0.1 && break; sleep 1; done
+	@$(DEPLOYED) && $(BIN) curve $(ARGS); code=$$?; $(MAKE) --no-print-directory down; exit $$code
 
 clean: ## remove what was built and written
 	rm -rf bin reports/out

@@ -10,6 +10,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/policy"
+	"spillway/reference/gateway"
 	"spillway/reference/stock"
 )
 
@@ -18,6 +19,7 @@ const (
 	defaultListen = "127.0.0.1:0"
 	defaultEvent  = "spillway"
 	instancesMax  = 1024
+	defaultGrace  = time.Second // ten looks of a gateway
 )
 
 // defaults fills in the values whose zero means "as usual".
@@ -31,17 +33,32 @@ func (c Config) defaults() Config {
 	if c.Event == "" {
 		c.Event = defaultEvent
 	}
+	if c.Stock.Grace == 0 && c.Redis != "" {
+		c.Stock.Grace = defaultGrace
+	}
 	if c.Gateway.Instances == 0 {
 		c.Gateway.Instances = 1
 	}
 	if c.Admission.Gate == 0 {
 		c.Admission.Gate, c.Admission.Probability = policy.GateOff, 1
 	}
+	if c.Role == RoleGateway {
+		if c.Share == 0 {
+			c.Share = 1
+		}
+		g := &c.Gateway
+		g.Instances = 1
+		g.Capacity, g.Room = g.Capacity*c.Share, g.Room*c.Share
+		g.InFlight = int(math.Ceil(float64(g.InFlight) * c.Share))
+	}
 	return c
 }
 
 // check refuses what cannot be served. Each error is one line that names the key.
 func (c Config) check() error {
+	if err := c.checkRole(); err != nil {
+		return err
+	}
 	if c.Mode < booking.ModeLossless || c.Mode > booking.ModeLottery {
 		return fmt.Errorf("mode: want one of %v", booking.Modes())
 	}
@@ -60,7 +77,7 @@ func (c Config) check() error {
 		{"gateway.retry_ratio", c.Gateway.RetryRatio}, {"ledger.rate", c.Ledger.Rate},
 		{"ledger.database_rate", c.Ledger.DatabaseRate}, {"ledger.read_units", c.Ledger.ReadUnits}, {"ledger.write_units", c.Ledger.WriteUnits},
 		{"gateway.in_flight", float64(c.Gateway.InFlight)}, {"queue.depth", float64(c.Queue.Depth)}, {"queue.attempts", float64(c.Queue.Attempts)},
-		{"stock.batch_max", float64(c.Stock.BatchMax)}, {"edge.catalogue_bytes", float64(c.Edge.CatalogueBytes)},
+		{"connections", float64(c.Connections)}, {"stock.batch_max", float64(c.Stock.BatchMax)}, {"edge.catalogue_bytes", float64(c.Edge.CatalogueBytes)},
 	}
 	for _, n := range numbers {
 		if !(n.v >= 0) || math.IsInf(n.v, 0) {
@@ -73,12 +90,17 @@ func (c Config) check() error {
 	}{
 		{"edge.config_life", c.Edge.ConfigLife}, {"edge.catalogue_life", c.Edge.CatalogueLife}, {"edge.client_life", c.Edge.ClientLife},
 		{"gateway.unit_time", c.Gateway.UnitTime}, {"gateway.drop_after", c.Gateway.DropAfter}, {"gateway.retry_after", c.Gateway.RetryAfter},
-		{"stock.closed_life", c.Stock.ClosedLife}, {"stock.linger", c.Stock.Linger}, {"ledger.every", c.Ledger.Every},
+		{"stock.closed_life", c.Stock.ClosedLife}, {"stock.linger", c.Stock.Linger}, {"stock.grace", c.Stock.Grace}, {"ledger.every", c.Ledger.Every},
 		{"ledger.flush_every", c.Ledger.FlushEvery}, {"gateway.ladder.hold", c.Gateway.Ladder.Hold}, {"close_at", c.CloseAt},
 	}
 	for _, t := range times {
 		if t.d < 0 {
 			return fmt.Errorf("%s: %v: want a duration of 0 or more", t.key, t.d)
+		}
+	}
+	if c.Crash != "" {
+		if _, _, err := parseCrash(c.Crash); err != nil {
+			return err
 		}
 	}
 	switch {
@@ -94,6 +116,10 @@ func (c Config) check() error {
 		return fmt.Errorf("stock.items: %d items: want 1 to %d", len(c.Stock.Items), stock.ItemsMax)
 	case c.Stock.BatchMax > stock.BatchLimit:
 		return fmt.Errorf("stock.batch_max: %d: want at most %d", c.Stock.BatchMax, stock.BatchLimit)
+	case c.Secret != "" && len(c.Secret) < secretMin:
+		return fmt.Errorf("secret: %d characters: want at least %d, as openssl rand -hex 32 makes them", len(c.Secret), secretMin)
+	case c.Phones && c.Secret == "":
+		return fmt.Errorf("secret: phones are kept under a key: set it, at least %d characters", secretMin)
 	case c.Mode == booking.ModeTimedWriter && c.Ledger.FlushEvery == 0:
 		return fmt.Errorf("ledger.flush_every: mode timed-writer needs it, more than 0")
 	case c.Mode == booking.ModeLottery && c.Off["queue"]:
@@ -130,4 +156,38 @@ func sortedLayers() []string {
 	}
 	sort.Strings(words)
 	return words
+}
+
+// checkRole refuses a role that cannot work with the others.
+func (c Config) checkRole() error {
+	switch {
+	case c.Role == RoleAll:
+		return nil
+	case c.Role != RoleGateway && c.Role != RoleWriter:
+		return fmt.Errorf("role: %.40q: want one of %s, %s, %s, or none for all in one process", c.Role, RoleGateway, RoleWriter, RoleControl)
+	case c.Secret == "":
+		return fmt.Errorf("secret: role %s shares its tickets with other processes; give all of them the same secret", c.Role)
+	case c.Redis == "" || c.Database == "":
+		return fmt.Errorf("role: %s shares its stores with other processes; give the URLs of Redis and the database", c.Role)
+	case c.direct():
+		return fmt.Errorf("role: %s: without the queue there is no writer; run mode %v in one process", c.Role, c.Mode)
+	case !(c.Share >= 0 && c.Share <= 1):
+		return fmt.Errorf("share: %v: want more than 0 and up to 1", c.Share)
+	}
+	return nil
+}
+
+// Floor says what a gateway's share makes of its limiter, which has whole slots: one
+// pool for all gateways would have more of them, each faster. "" when this config is
+// no gateway's, or has no modelled slots.
+func (c Config) Floor() string {
+	g := c.Gateway
+	if c.Role != RoleGateway || c.Native || c.Share == 0 || c.Share == 1 || g.UnitTime == 0 {
+		return ""
+	}
+	pooled, unit := gateway.Slots(g.Capacity, g.UnitTime)
+	slots, slow := gateway.Slots(g.Capacity*c.Share, g.UnitTime)
+	submit := func(unit time.Duration) time.Duration { return time.Duration(g.SubmitUnits * float64(unit)) }
+	return fmt.Sprintf("each gateway has a limiter of its own: %.4g of %.4g units/s, slots: %d, so a submit takes %v; pooled it would be slots: %d, and a submit %v",
+		g.Capacity*c.Share, g.Capacity, slots, submit(slow), pooled, submit(unit))
 }

@@ -5,27 +5,49 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/policy"
+	"spillway/reference/ledger"
+)
+
+// Roles of a process. Several gateways and writers share a Redis, a database and
+// an event; one control speaks for them all.
+const (
+	RoleAll     = ""        // gateways and writer in one process
+	RoleGateway = "gateway" // the visitors' part, one instance, without a writer
+	RoleWriter  = "writer"  // sets up the sale and writes the ledger, without visitors
+	RoleControl = "control" // hands the admin part's calls to the members and merges their samples
 )
 
 // Config is all that a backend needs to know. It holds capacities and policies,
 // never the load to come. It travels to a child process as JSON on standard
 // input. All values are in run terms: pooled over the instances, already scaled.
 type Config struct {
+	Role    string          `json:"role"` // see RoleAll
 	Mode    booking.Mode    `json:"mode"`
 	OpenAt  time.Duration   `json:"open_at"`  // offset of the opening
 	CloseAt time.Duration   `json:"close_at"` // offset of the end of booking; 0 = never by time
-	Seed    uint64          `json:"seed"`     // keys service times and tickets of a test run
+	Seed    uint64          `json:"seed"`     // keys service times, and without a secret the tickets of a test run
+	Secret  string          `json:"secret"`   // keys tickets and phone numbers, 32 characters or more; all processes of an event share it, and keep it
+	Phones  bool            `json:"phones"`   // a person is told by the phone number of the submit, which is then required
 	Classes []booking.Class `json:"classes"`
 	Bots    uint64          `json:"bots_from"` // users from this id on are bots, for labels only
 
 	Listen      string `json:"listen"`       // address of the visitor's part, "127.0.0.1:0"
 	AdminListen string `json:"admin_listen"` // address of the admin part and metrics, loopback by default
 	AdminToken  string `json:"admin_token"`  // "" = made at the start and printed in the ready line
-	Redis       string `json:"redis"`        // "" = embedded miniredis
+	Connections int    `json:"connections"`  // of visitors at once, see package doc; 0 = 16,384, or what the files of the process allow
+	Redis       string `json:"redis"`        // "" = embedded miniredis; "redis://…", with ?addr=… for a cluster
 	Database    string `json:"database"`     // "" = SQLite file in Dir; "sqlite:PATH" or "postgres://…"
 	Dir         string `json:"dir"`          // folder of the embedded database; "" = a temporary one
 	Event       string `json:"event"`        // hash tag of all keys, "{event}:…"
-	Native      bool   `json:"native"`       // no modelled slots and service times: the code's own capacity
+	// Crash, for tests, is the crash point at which the process kills itself:
+	// "POINT", or "POINT:N" for its N-th passing; "" = none. See CrashPoints.
+	Crash string `json:"crash"`
+	// Share is a gateway's part of the pooled limits of Gateway, more than 0 and up
+	// to 1; 0 = all. A limiter has whole slots: see gateway.Slots for the floor.
+	Share float64 `json:"share"`
+	// Members are the admin URLs that control speaks for.
+	Members []string `json:"members"`
+	Native  bool     `json:"native"` // no modelled slots and service times: the code's own capacity
 
 	Off       map[string]bool `json:"off"` // layers switched off, see Layers
 	Edge      EdgeConfig      `json:"edge"`
@@ -92,6 +114,10 @@ type StockConfig struct {
 	ClosedLife time.Duration `json:"closed_life"` // life of the local closed flag
 	BatchMax   int           `json:"batch_max"`   // submits a script call takes at the most
 	Linger     time.Duration `json:"linger"`      // longest wait for a batch to fill
+	// Grace is how long a rebuild waits for the other gateways to offer what they
+	// have accepted; 0 = 1 s with a Redis by URL, and not at all with the embedded
+	// one, which has no other gateways.
+	Grace time.Duration `json:"grace"`
 }
 
 // QueueConfig sets the queue.
@@ -110,7 +136,9 @@ type LedgerConfig struct {
 	WriteUnits   float64       `json:"write_units"`
 }
 
-// Ready is the one line of JSON that a backend prints when it serves.
+// Ready is the one line of JSON that a backend prints when it serves. URLs of
+// stores are in it as the configuration named them; Public takes their passwords
+// off.
 type Ready struct {
 	URL        string `json:"url"`
 	AdminURL   string `json:"admin_url"`
@@ -119,4 +147,12 @@ type Ready struct {
 	Database   string `json:"database"`
 	Event      string `json:"event"`
 	PID        int    `json:"pid"`
+}
+
+// Public is what may be printed: without the stores' passwords, since the line
+// ends in logs. Whoever needs them named them in the configuration, or gives
+// them again (PGPASSWORD for the database).
+func (r Ready) Public() Ready {
+	r.Redis, r.Database = shownRedis(r.Redis), ledger.ShownURL(r.Database)
+	return r
 }

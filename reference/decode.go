@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -99,13 +100,20 @@ func digits(s string) bool {
 	return len(s) > 0
 }
 
-var errTooLarge = fmt.Errorf("body: larger than %d bytes", wire.MaxBody)
+var (
+	errTooLarge = fmt.Errorf("body: larger than %d bytes", wire.MaxBody)
+	errSlowBody = errors.New("body: it took too long")
+	errBroken   = errors.New("body: it broke off")
+)
 
 // readBody reads a body of at most wire.MaxBody bytes.
 func readBody(r io.Reader) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, wire.MaxBody+1))
-	if err != nil {
-		return nil, errors.New("body: it broke off or took too long")
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, errSlowBody
+	case err != nil:
+		return nil, errBroken
 	}
 	if len(b) > wire.MaxBody {
 		return nil, errTooLarge

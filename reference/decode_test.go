@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"spillway/internal/fault"
 	"spillway/internal/wire"
 )
 
@@ -75,7 +76,7 @@ func BenchmarkSubmit(b *testing.B) {
 		cancel()
 		_ = s.Close(ctx) // what it queued is not worth writing
 	})
-	if err := s.faults.begin(wire.Fault{Kind: faultWriterStop, For: time.Hour}); err != nil {
+	if err := s.faults.begin(wire.Fault{Kind: fault.WriterStop, For: time.Hour}); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()

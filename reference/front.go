@@ -2,6 +2,7 @@ package reference
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -17,9 +18,9 @@ import (
 // Limits of the listeners against slow or greedy clients.
 const (
 	headerTimeout  = 5 * time.Second   // to send the whole header
-	bodyTimeout    = 5 * time.Second   // to send the body of a submit
+	bodyTimeout    = 5 * time.Second   // to send a body
 	idleTimeout    = 2 * time.Minute   // of a kept connection between requests
-	writeTimeout   = 10 * time.Minute  // longer than any wait at a stage, shorter than for ever
+	writeTimeout   = 10 * time.Minute  // longer than any wait at a stage, shorter than for ever; once an answer begins, stallTimeout holds
 	headerBytesMax = 8 << 10           // the contract's headers take under 500
 	resultsPause   = 5 * time.Second   // advised when the result list is off and nothing else is set; its life in the original client
 	anonymous      = booking.UserID(0) // user of a request that names none, for the key of its service time
@@ -41,19 +42,19 @@ func (s *Stack) visitors(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	switch {
 	case path == wire.PathStatus:
-		if allow(w, r, http.MethodGet) {
+		if s.allow(w, r, http.MethodGet) {
 			s.status(w, r)
 		}
 	case path == wire.PathBookings, path == wire.PathEntries:
-		if allow(w, r, http.MethodPost) {
+		if s.allow(w, r, http.MethodPost) {
 			s.submit(w, r, path == wire.PathEntries)
 		}
 	case strings.HasPrefix(path, wire.PathBookings+"/"):
-		if allow(w, r, http.MethodGet) {
+		if s.allow(w, r, http.MethodGet) {
 			s.poll(w, r, path[len(wire.PathBookings)+1:])
 		}
 	case staticStep(path) != 0:
-		if allow(w, r, http.MethodGet, http.MethodHead) {
+		if s.allow(w, r, http.MethodGet, http.MethodHead) {
 			s.static(w, r, staticStep(path))
 		}
 	case path == wire.PathHealth:
@@ -61,24 +62,30 @@ func (s *Stack) visitors(w http.ResponseWriter, r *http.Request) {
 	case path == wire.PathReady:
 		s.readyz(w, r)
 	default:
-		refuse(w, http.StatusNotFound, "no such path")
+		s.refuse(w, abusePath, http.StatusNotFound, "no such path")
 	}
 }
 
 // allow refuses other methods.
-func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+func (s *Stack) allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	for _, m := range methods {
 		if r.Method == m {
 			return true
 		}
 	}
 	w.Header().Set("Allow", strings.Join(methods, ", "))
-	refuse(w, http.StatusMethodNotAllowed, "want "+strings.Join(methods, " or "))
+	s.refuse(w, abuseMethod, http.StatusMethodNotAllowed, "want "+strings.Join(methods, " or "))
 	return false
 }
 
 // refuse answers a request that the contract does not know, with a status that
 // says more than 400 would. It counts for no instance and no step.
+func (s *Stack) refuse(w http.ResponseWriter, kind abuse, code int, message string) {
+	s.abuses.add(kind)
+	refuse(w, code, message)
+}
+
+// refuse answers in plain text.
 func refuse(w http.ResponseWriter, code int, message string) {
 	h := w.Header()
 	h.Set(wire.HeaderOutcome, booking.Invalid.String())
@@ -92,8 +99,10 @@ func refuse(w http.ResponseWriter, code int, message string) {
 // visit is one request on its way through an instance.
 type visit struct {
 	request
+	person   booking.UserID // who books, for stock and ledger; the user unless phones are
 	step     booking.Step
 	instance *gateway.Instance
+	life     uint64        // of the instance
 	arrived  time.Duration // process clock
 	run      time.Duration // offset of the run
 	deadline time.Duration // process clock; 0 = none
@@ -102,10 +111,13 @@ type visit struct {
 // begin picks the instance and reads the headers. ok is false when it has
 // answered already.
 func (s *Stack) begin(w http.ResponseWriter, r *http.Request, step booking.Step) (v visit, ok bool) {
-	v.step, v.instance, v.arrived = step, s.pick(), s.clock.Now()
+	v.step, v.instance = step, s.pick()
+	v.instance.Wait(r.Context())
+	v.life, v.arrived = v.instance.Life(), s.clock.Now()
 	v.run = s.run(v.arrived)
 	var err error
 	if v.request, err = decodeHeaders(r.Header); err != nil {
+		s.abuses.add(abuseMalformed)
 		s.reply(w, &v, booking.Invalid, &wire.Answer{Message: err.Error()})
 		return v, false
 	}
@@ -141,10 +153,21 @@ func (s *Stack) job(v *visit, units float64) gateway.Job {
 		Priority: priority, Deadline: v.deadline}
 }
 
-// reply answers and counts. body may be nil; its outcome is filled in.
-func (s *Stack) reply(w http.ResponseWriter, v *visit, o booking.Outcome, body *wire.Answer) {
+// answering counts a reply that is about to be written. An instance that stands still
+// writes none until it goes on, and one that died meanwhile none at all: the
+// connection is cut, whatever was done.
+func (s *Stack) answering(v *visit, o booking.Outcome) {
+	v.instance.Wait(s.work)
+	if v.instance.Life() != v.life {
+		panic(http.ErrAbortHandler)
+	}
 	v.instance.Count(v.step, o)
 	s.latency[v.step].Observe((s.clock.Now() - v.arrived).Seconds())
+}
+
+// reply answers and counts. body may be nil; its outcome is filled in.
+func (s *Stack) reply(w http.ResponseWriter, v *visit, o booking.Outcome, body *wire.Answer) {
+	s.answering(v, o)
 	retryAfter, noRetry := s.advice(o)
 	if body == nil {
 		body = &wire.Answer{}
@@ -182,8 +205,7 @@ func (s *Stack) status(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	o = state.Outcome()
-	v.instance.Count(v.step, o)
-	s.latency[v.step].Observe((s.clock.Now() - v.arrived).Seconds())
+	s.answering(&v, o)
 	_, noRetry := s.advice(o)
 	wire.Reply(w, o, 0, noRetry, statusBodies[state])
 }
@@ -201,34 +223,40 @@ func (s *Stack) submit(w http.ResponseWriter, r *http.Request, entry bool) {
 		return
 	}
 	invalid := func(message string) { s.reply(w, &v, booking.Invalid, &wire.Answer{Message: message}) }
+	malformed := func(message string) {
+		s.abuses.add(abuseMalformed)
+		invalid(message)
+	}
 	switch {
 	case entry != (s.config.Mode == booking.ModeLottery):
-		invalid("path: mode " + s.config.Mode.String() + " takes no submit here")
+		malformed("path: mode " + s.config.Mode.String() + " takes no submit here")
 		return
 	case !v.named:
-		invalid(wire.HeaderUser + ": missing")
+		malformed(wire.HeaderUser + ": missing")
 		return
 	case v.key == "":
-		invalid(wire.HeaderKey + ": missing")
+		malformed(wire.HeaderKey + ": missing")
 		return
 	}
-	// A client that trickles its body holds a goroutine for so long and no longer.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(instant(bodyTimeout)) // a recorder in a test has none
-	body, err := readBody(r.Body)
+	body, err := s.abuses.body(w, r)
 	if err != nil {
-		// The rest of the body is not worth waiting for: the deadline stays.
-		w.Header().Set("Connection", "close")
 		invalid(err.Error())
 		return
 	}
-	_ = control.SetReadDeadline(time.Time{})
 	in, err := decodeSubmit(body, len(s.config.Stock.Items))
 	if err != nil {
-		invalid(err.Error())
+		malformed(err.Error())
 		return
 	}
+	v.person = v.user
+	if s.config.Phones || in.Phone != "" {
+		if err := s.identify(&v, &in); err != nil {
+			malformed(err.Error())
+			return
+		}
+	}
 	if o := s.admission.Check(v.user, in.Epoch, v.run); o != booking.OK {
+		s.abuses.add(abuseCoin)
 		s.reply(w, &v, o, nil)
 		return
 	}
@@ -246,7 +274,26 @@ func (s *Stack) submit(w http.ResponseWriter, r *http.Request, entry bool) {
 		s.reply(w, &v, answer.outcome, &wire.Answer{Ticket: answer.ticket.String(), WaitedMicros: answer.waited.Microseconds()})
 		return
 	}
+	if answer.outcome == booking.Invalid { // the form was right, so the key is another's
+		s.abuses.add(abuseKey)
+	}
 	s.reply(w, &v, answer.outcome, nil)
+}
+
+// identify makes a phone number the person who books. It goes no further than
+// here. A deployment that goes by numbers takes no submit without one, and one
+// that does not takes none: who may choose would be two persons.
+func (s *Stack) identify(v *visit, in *wire.Submit) error {
+	if !s.config.Phones {
+		return errors.New("phone: this backend goes by users, not by phone numbers")
+	}
+	number, err := normalPhone(in.Phone)
+	if err != nil {
+		return err
+	}
+	p := people{[]byte(s.config.Secret)}
+	v.person, v.key, in.Phone = p.person(number), p.key(v.user, v.key), ""
+	return nil
 }
 
 // result is what a mode says to a submit or a poll.
@@ -263,7 +310,14 @@ func (s *Stack) poll(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	ticket, err := booking.ParseTicket(name)
 	if err != nil {
+		s.abuses.add(abuseMalformed)
 		s.reply(w, &v, booking.Invalid, &wire.Answer{Message: "ticket: want 32 lower-case hex digits"})
+		return
+	}
+	// Without a secret a restart makes other tickets, and old ones are still good.
+	if s.config.Secret != "" && !s.tickets.Made(ticket) {
+		s.abuses.add(abuseTicket)
+		s.reply(w, &v, booking.Unknown, &wire.Answer{Ticket: name})
 		return
 	}
 	o := booking.Degraded
@@ -273,7 +327,7 @@ func (s *Stack) poll(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	if o != booking.OK {
 		if o == booking.Degraded && s.config.Gateway.RetryAfter <= 0 {
-			v.instance.Count(v.step, o)
+			s.answering(&v, o)
 			wire.Reply(w, o, resultsPause, false, &wire.Answer{Outcome: o.String()})
 			return
 		}
@@ -286,6 +340,9 @@ func (s *Stack) poll(w http.ResponseWriter, r *http.Request, name string) {
 		s.failed(err)
 		s.reply(w, &v, booking.Unknown, nil)
 		return
+	}
+	if answer.outcome == booking.Unknown {
+		s.abuses.add(abuseTicket)
 	}
 	s.reply(w, &v, answer.outcome, &wire.Answer{Ticket: name, WaitedMicros: answer.waited.Microseconds()})
 }
@@ -305,6 +362,13 @@ func (s *Stack) static(w http.ResponseWriter, r *http.Request, step booking.Step
 	if !v.named {
 		job.Priority = 1 // static files are not served by class
 	}
+	if s.on("edge") { // a proxy before this gateway has missed
+		if s.faults.stale.Load() {
+			s.reply(w, &v, booking.Unknown, nil)
+			return
+		}
+		job.Units, job.Exempt = s.config.Edge.OriginUnits, true
+	}
 	pass, o := s.station.Enter(job)
 	if o != booking.OK {
 		s.reply(w, &v, o, nil)
@@ -316,8 +380,7 @@ func (s *Stack) static(w http.ResponseWriter, r *http.Request, step booking.Step
 		s.reply(w, &v, booking.Invalid, nil)
 		return
 	}
-	v.instance.Count(step, booking.OK)
-	s.latency[step].Observe((s.clock.Now() - v.arrived).Seconds())
+	s.answering(&v, booking.OK)
 	edge.Write(w, r, object)
 }
 
@@ -327,6 +390,9 @@ type misses struct{ s *Stack }
 // Fetch implements edge.Origin: a miss costs gateway work.
 func (o misses) Fetch(_ context.Context, path string) (edge.Object, error) {
 	s := o.s
+	if s.faults.stale.Load() {
+		return edge.Object{}, errStale
+	}
 	job := gateway.Job{Step: staticStep(path), Units: s.config.Edge.OriginUnits, Key: s.turn.Load(), Priority: 1, Exempt: true}
 	if job.Units > 0 {
 		pass, out := s.station.Enter(job)

@@ -68,6 +68,7 @@ var (
 	descBatchMax   = desc("ledger_batch_max_rows", "Largest transaction so far.")
 	descTurned     = desc("ledger_turned_total", "Tickets that the ledger refused.")
 	descWriterErr  = desc("ledger_errors_total", "Rounds of the writer that failed and were tried again.")
+	descActive     = desc("ledger_active_writers", "1 while this process writes the ledger, 0 while another has the lease.")
 	descBacklog    = desc("ledger_backlog_seconds", "Work waiting at the synchronous database.")
 	descCoin       = desc("admission_coins_total", "Results of the coin's check on submit.", "result")
 	descProb       = desc("admission_probability_ratio", "Admission probability, 0 to 1, as configured now.")
@@ -76,6 +77,8 @@ var (
 	descFetches    = desc("edge_fetches_total", "Fetches from the origin.")
 	descFetchFail  = desc("edge_fetch_failures_total", "Fetches that failed.")
 	descEntries    = desc("lottery_entries_total", "Lottery entries taken.")
+	descAbuses     = desc("front_refused_total", "Clients refused or cut off, by kind.", "kind")
+	descOpen       = desc("front_open_connections", "Connections by part.", "part")
 	descErrors     = desc("stores_errors_total", "Failures of a store that a request met.")
 )
 
@@ -124,19 +127,29 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		flagErrors += in.FlagErrors()
 	}
 	st, fill, rung := s.station.State()
-	gauge(descUp, float64(up))
-	count(descFailovers, float64(s.failovers.Load()))
-	gauge(descInFlight, float64(st.Inside))
-	gauge(descRoom, fill)
-	gauge(descWaiting, st.WaitingUnits)
-	count(descWork, st.WorkSum)
-	count(descOffered, st.OfferedUnits)
-	gauge(descRung, float64(rung))
+	if s.serves() {
+		gauge(descUp, float64(up))
+		count(descFailovers, float64(s.failovers.Load()))
+		gauge(descInFlight, float64(st.Inside))
+		gauge(descRoom, fill)
+		gauge(descWaiting, st.WaitingUnits)
+		count(descWork, st.WorkSum)
+		count(descOffered, st.OfferedUnits)
+		gauge(descRung, float64(rung))
+	}
 	if age, ok := s.flagAge(s.clock.Now()); ok {
 		gauge(descFlagAge, age.Seconds())
 	}
 	count(descFlagErrors, float64(flagErrors))
 	count(descErrors, float64(s.errors.Load()))
+
+	for kind := range abuses {
+		count(descAbuses, float64(s.abuses[kind].Load()), abuseNames[kind])
+	}
+	if s.doors[0] != nil {
+		gauge(descOpen, float64(s.doors[0].connections()), "visitors")
+	}
+	gauge(descOpen, float64(s.doors[1].connections()), "admin")
 
 	last, batchMax := s.watch.latest()
 	gauge(descFree, last.get(sampleStockFree))
@@ -156,6 +169,11 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		count(descTurned, float64(x.Turned))
 		count(descWriterErr, float64(x.Errors))
 		gauge(descBatchMax, float64(batchMax))
+		active := 1.0
+		if s.lease != nil && !s.lease.held() {
+			active = 0
+		}
+		gauge(descActive, active)
 	}
 	if s.lossless != nil {
 		gauge(descBacklog, s.lossless.Backlog().Seconds())

@@ -59,10 +59,10 @@ func (m *streamed) submit(ctx context.Context, v *visit, in wire.Submit) (result
 		return result{outcome: o}, nil
 	}
 	if m.desk != nil {
-		o, t, err := m.desk.Enter(ctx, lottery.Entry{User: v.user, Item: in.Item, Key: v.key, Other: in.Other})
+		o, t, err := m.desk.Enter(ctx, lottery.Entry{User: v.person, Item: in.Item, Key: v.key, Other: in.Other})
 		return result{outcome: o, ticket: t}, err
 	}
-	r, err := m.store.Take(ctx, stock.Submit{User: v.user, Item: in.Item, Key: v.key})
+	r, err := m.store.Take(ctx, stock.Submit{User: v.person, Item: in.Item, Key: v.key})
 	return result{outcome: r.Outcome, ticket: r.Ticket}, err
 }
 
@@ -114,8 +114,8 @@ func (m *direct) submit(ctx context.Context, v *visit, in wire.Submit) (result, 
 	if o := m.s.early(ctx, v, !m.forms && m.s.on("closed")); o != 0 {
 		return result{outcome: o}, nil
 	}
-	t := m.tickets.Of(v.user, v.key)
-	r, err := m.book.Book(ctx, booking.Accepted{Ticket: t, User: v.user, Item: in.Item, At: m.s.clock.Now(), Other: in.Other})
+	t := m.tickets.Of(v.person, v.key)
+	r, err := m.book.Book(ctx, booking.Accepted{Ticket: t, User: v.person, Item: in.Item, At: m.s.clock.Now(), Other: in.Other})
 	if r.Outcome == booking.Confirmed {
 		m.note(t, r.Waited)
 	}

@@ -3,6 +3,7 @@ package reference
 import (
 	"context"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ const (
 	sampleEdgeHits     = "edge.hits"
 	sampleEdgeMisses   = "edge.misses"
 	sampleProbability  = "admission.probability"
+	sampleMemory       = "process.memory"
+	sampleGoroutines   = "process.goroutines"
+	sampleDescriptors  = "process.descriptors"
 
 	markSoldOut       = "sold-out"
 	markLastConfirmed = "last-confirmed"
@@ -44,7 +48,7 @@ func MarkNames() []string { return []string{markSoldOut, markLastConfirmed} }
 
 var sampleNames = [...]string{sampleGatewayLoad, sampleGatewayRoom, sampleGatewayBusy, sampleRung, sampleStockFree,
 	sampleClosedAge, sampleQueueDepth, sampleQueueAge, sampleDead, sampleWritten, sampleDatabaseWait, sampleEdgeHits,
-	sampleEdgeMisses, sampleProbability}
+	sampleEdgeMisses, sampleProbability, sampleMemory, sampleGoroutines, sampleDescriptors}
 
 const (
 	samplePeriod = 100 * time.Millisecond
@@ -150,6 +154,9 @@ func (w *watch) connect(ctx context.Context) error {
 	if w.store, err = stock.New(client, stock.Options{Event: s.config.Event, Items: len(s.config.Stock.Items), Clock: s.clock}); err != nil {
 		return err
 	}
+	if !s.writes() {
+		return nil // one look at the queue is enough, the writer's
+	}
 	w.queue, err = queue.New(client, queue.Options{Event: s.config.Event, Consumer: "watch", Clock: s.clock})
 	return err
 }
@@ -202,10 +209,12 @@ func (w *watch) look() {
 		x.values[i] = math.NaN()
 	}
 	c, fill, rung := s.station.State()
-	x.set(sampleGatewayBusy, float64(c.Inside))
-	x.set(sampleRung, float64(rung))
-	if !s.config.Native {
-		x.set(sampleGatewayRoom, fill)
+	if s.serves() {
+		x.set(sampleGatewayBusy, float64(c.Inside))
+		x.set(sampleRung, float64(rung))
+		if !s.config.Native {
+			x.set(sampleGatewayRoom, fill)
+		}
 	}
 	depth := math.NaN()
 	if w.queue != nil {
@@ -220,6 +229,9 @@ func (w *watch) look() {
 			x.set(sampleDead, float64(n))
 		}
 		x.set(sampleWritten, float64(s.writer.Stats().Rows))
+	}
+	if s.board != nil && s.writes() && w.steps%steerEvery == 0 {
+		s.note(s.board.keep(ctx, w.stores.client))
 	}
 	var free []int
 	var err error
@@ -245,12 +257,18 @@ func (w *watch) look() {
 		x.set(sampleEdgeHits, float64(st.Hits))
 		x.set(sampleEdgeMisses, float64(st.Misses))
 	}
-	config, _ := s.admission.Config()
-	x.set(sampleProbability, config.Probability)
+	if s.serves() {
+		config, _ := s.admission.Config()
+		x.set(sampleProbability, config.Probability)
+	}
+
+	x.set(sampleGoroutines, float64(runtime.NumGoroutine()))
+	x.set(sampleMemory, resident())
+	x.set(sampleDescriptors, descriptors())
 
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if dt := (x.at - w.last.at).Seconds(); dt > 0 && !s.config.Native && w.last.at != 0 {
+	if dt := (x.at - w.last.at).Seconds(); dt > 0 && s.serves() && !s.config.Native && w.last.at != 0 {
 		x.set(sampleGatewayLoad, (c.OfferedUnits-w.lastOffered)/(s.config.Gateway.Capacity*dt))
 	}
 	w.lastOffered, w.last, w.blind = c.OfferedUnits, x, err
@@ -330,6 +348,9 @@ func (w *watch) since(after time.Duration) wire.Samples {
 	s := w.s
 	out := wire.Samples{NowNanos: int64(s.run(s.clock.Now())), Series: map[string][][2]float64{}, Marks: map[string]float64{},
 		Totals: s.totals(), Waited: map[string][][2]float64{"ledger": {}}}
+	if s.floor != "" {
+		out.Notes = []string{s.floor}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.samples.each(func(x sample) {

@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -19,6 +20,7 @@ import (
 	"spillway/internal/booking"
 	"spillway/internal/clock"
 	"spillway/internal/draw"
+	"spillway/internal/fault"
 	"spillway/internal/policy"
 	"spillway/reference/admission"
 	"spillway/reference/edge"
@@ -32,19 +34,25 @@ import (
 // Stack is a backend that serves. Its methods may be called from any goroutine.
 type Stack struct {
 	config Config
+	name   string // among the writers
+	floor  string // of the limiter, for the notes of a run
 	clock  clock.Clock
 	shift  atomic.Int64 // offset of the run = process clock - shift
+	skew   atomic.Int64 // how far a fault has stepped the wall clock
 	lowest int          // the largest priority number in use
 
 	stores     *stores
 	db         *ledger.DB
 	store      *stock.Store     // nil when direct
 	queue      *queue.Queue     // nil when direct
-	writer     *ledger.Writer   // nil when direct
+	writer     *writers         // nil when direct, and in a gateway
+	lease      *lease           // of a writer with a role; nil = it writes alone
+	board      *board           // of a role; nil = one process is all there is
 	lossless   *ledger.Lossless // nil when streamed
+	guarding   *guardLoop       // nil when direct
 	desk       *lottery.Desk    // lottery only
 	mode       mode
-	edge       *edge.Edge // nil when off
+	edge       *edge.Edge // nil when off, or before the gateway
 	catalogues [2]edge.Object
 	admission  *admission.Admission
 	station    *gateway.Station
@@ -54,6 +62,10 @@ type Stack struct {
 	failovers atomic.Uint64 // requests that a lost instance was passed over for
 	errors    atomic.Uint64 // failures of a store that a request met
 	lastError atomic.Pointer[string]
+
+	tickets *stock.Tickets
+	abuses  abuseCounts // clients refused, by kind
+	doors   [2]*door    // of the visitors' part (none in a writer) and the admin part
 
 	registry *prometheus.Registry
 	latency  [booking.StepPoll + 1]prometheus.Observer
@@ -72,17 +84,22 @@ type Stack struct {
 }
 
 // Open checks the config, opens the stores, fills the stock and serves. The
-// optional clock replaces the wall clock that begins now. The context bounds the
-// opening alone. Errors of the machine wrap ErrEnvironment; what was opened is
+// optional clock replaces the wall clock. The context bounds the opening alone. Errors of the machine wrap ErrEnvironment; what was opened is
 // closed again.
 func Open(ctx context.Context, c Config, clocks ...clock.Clock) (*Stack, error) {
+	floor := c.Floor()
 	c = c.defaults()
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	s := &Stack{config: c, clock: clock.NewWall(), lowest: policy.LowestPriority(c.Classes)}
+	s := &Stack{config: c, floor: floor, clock: clock.WallFrom(time.Unix(0, 0)), lowest: policy.LowestPriority(c.Classes)}
 	if len(clocks) > 0 {
 		s.clock = clocks[0]
+	}
+	s.shift.Store(int64(s.clock.Now()))
+	var err error
+	if s.name, err = memberName(c.Role); err != nil {
+		return nil, err
 	}
 	s.work, s.abandon = context.WithCancel(context.Background())
 	if err := s.open(ctx); err != nil {
@@ -96,19 +113,29 @@ func Open(ctx context.Context, c Config, clocks ...clock.Clock) (*Stack, error) 
 // open opens everything in order; shut closes whatever part of it was reached.
 func (s *Stack) open(ctx context.Context) error {
 	c := s.config
-	visitors, err := listen(ctx, c.Listen)
-	if err != nil {
-		return err
+	most := c.Connections
+	if room := files() - filesKept; most == 0 {
+		most = min(connectionsMax, max(room, 1))
+	} else if most > room {
+		return environment{fmt.Errorf("connections: %d wanted, but this process may have only %d files open; raise the limit (ulimit -n) to %d",
+			most, files(), most+filesKept)}
 	}
 	admin, err := listen(ctx, c.AdminListen)
 	if err != nil {
-		_ = visitors.Close() // nothing was served on it
 		return err
 	}
+	var visitors net.Listener // nil in a writer
 	fail := func(err error) error {
-		_ = visitors.Close() // as above
-		_ = admin.Close()
+		if visitors != nil {
+			_ = visitors.Close() // nothing was served on it
+		}
+		_ = admin.Close() // as above
 		return err
+	}
+	if s.serves() {
+		if visitors, err = listen(ctx, c.Listen); err != nil {
+			return fail(err)
+		}
 	}
 	if s.stores, err = openStores(ctx, c, s.clock); err != nil {
 		return fail(err)
@@ -121,31 +148,63 @@ func (s *Stack) open(ctx context.Context) error {
 	if err := s.openFront(); err != nil {
 		return fail(err)
 	}
-	if c.AdminToken == "" {
-		var b [16]byte
-		if _, err := rand.Read(b[:]); err != nil {
-			return fail(environment{fmt.Errorf("admin token: no randomness: %w", err)})
-		}
-		c.AdminToken = hex.EncodeToString(b[:])
-		s.config.AdminToken = c.AdminToken
+	if c.AdminToken, err = tokenOr(c.AdminToken); err != nil {
+		return fail(err)
+	}
+	s.config.AdminToken = c.AdminToken
+	if err := s.join(ctx); err != nil {
+		return fail(err)
 	}
 	if err := s.watch.connect(ctx); err != nil {
 		return fail(err)
 	}
+	if c.Role == RoleWriter {
+		// On the watch's connections: a slow store must not take the lease away.
+		s.lease = newLease(s.watch.stores.client, c.Event, s.name, s.clock, s.writer.Standby)
+	}
 	s.faults = newFaults(s)
 	s.metrics()
-	s.ready = Ready{URL: "http://" + visitors.Addr().String(), AdminURL: "http://" + admin.Addr().String(),
-		AdminToken: c.AdminToken, Redis: s.stores.redisURL, Database: s.stores.databaseURL, Event: c.Event, PID: os.Getpid()}
+	s.ready = Ready{AdminURL: "http://" + admin.Addr().String(), AdminToken: c.AdminToken,
+		Redis: s.stores.redisURL, Database: s.stores.databaseURL, Event: c.Event, PID: os.Getpid()}
 	if s.writer != nil {
 		s.writer.Start()
 	}
+	if s.guarding != nil {
+		s.guarding.start()
+	}
+	if s.lease != nil {
+		s.lease.start()
+	}
 	s.watch.start()
-	s.visitor = server(http.HandlerFunc(s.visitors))
-	s.admin = server(s.adminHandler())
 	s.accepting.Store(true)
-	s.serving.Go(func() { _ = s.visitor.Serve(visitors) }) // it ends when Close shuts it down
-	s.serving.Go(func() { _ = s.admin.Serve(admin) })
+	if s.serves() {
+		s.ready.URL = "http://" + visitors.Addr().String()
+		s.doors[0] = &door{Listener: s.stores.net.visitors(visitors), max: most, counts: &s.abuses}
+		s.visitor = s.doors[0].server(s.visitors)
+		s.serving.Go(func() { _ = s.visitor.Serve(s.doors[0]) }) // it ends when Close shuts it down
+	}
+	s.doors[1] = &door{Listener: admin, max: adminConnections, counts: &s.abuses}
+	s.admin = s.doors[1].server(s.adminHandler().ServeHTTP)
+	s.serving.Go(func() { _ = s.admin.Serve(s.doors[1]) }) // as above
 	return nil
+}
+
+// serves reports whether this process has the visitors' part.
+func (s *Stack) serves() bool { return s.config.Role != RoleWriter }
+
+// writes reports whether this process sets up the sale and writes the ledger.
+func (s *Stack) writes() bool { return s.config.Role != RoleGateway }
+
+// tokenOr is the given admin token, or one made by chance.
+func tokenOr(token string) (string, error) {
+	if token != "" {
+		return token, nil
+	}
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", environment{fmt.Errorf("admin token: no randomness: %w", err)}
+	}
+	return hex.EncodeToString(b[:]), nil
 }
 
 // listen opens a listener.
@@ -158,19 +217,14 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// server is an HTTP server that slow clients cannot hold.
-func server(h http.Handler) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout,
-		MaxHeaderBytes: headerBytesMax, ErrorLog: silence}
-}
-
 // openMode opens the stores' side: stock, queue and ledger as the mode wants them.
 func (s *Stack) openMode(ctx context.Context) error {
 	c := s.config
-	tickets, err := stock.NewTickets(secret(c.Seed))
+	tickets, err := stock.NewTickets(c.key())
 	if err != nil {
 		return environment{err}
 	}
+	s.tickets = tickets
 	if s.direct() {
 		s.lossless, err = ledger.NewLossless(s.db, ledger.LosslessOptions{Rate: c.Ledger.DatabaseRate,
 			ReadUnits: c.Ledger.ReadUnits, WriteUnits: c.Ledger.WriteUnits, Clock: s.clock})
@@ -192,64 +246,113 @@ func (s *Stack) openMode(ctx context.Context) error {
 	if !s.on("batch") {
 		batch = 1
 	}
-	qo := queue.Options{Event: c.Event, Attempts: attempts, Clock: s.clock}
+	qo := queue.Options{Event: c.Event, Consumer: s.name, Attempts: attempts, Clock: s.clock}
 	if s.queue, err = queue.New(s.stores.client, qo); err != nil {
 		return err
-	}
-	if err := s.queue.Open(ctx); err != nil {
-		return environment{err}
 	}
 	so := stock.Options{Event: c.Event, Items: len(c.Stock.Items), Stream: queue.StreamKey(c.Event), Depth: depth,
 		Results: ledger.ResultsKey(c.Event), Entries: lots, BatchMax: batch, Linger: c.Stock.Linger, Tickets: tickets, Clock: s.clock}
 	if s.store, err = stock.New(s.stores.client, so); err != nil {
 		return err
 	}
-	if err := s.fill(ctx); err != nil {
-		return err
-	}
 	cache, err := ledger.NewCache(s.stores.client, c.Event, s.db)
 	if err != nil {
 		return err
 	}
-	wo := ledger.WriterOptions{Source: s.queue, Keeper: s.db, Cache: cache, Refund: s.store.Refund, Rate: c.Ledger.Rate,
-		Every: c.Ledger.Every, Clock: s.clock, OnRow: s.watch.onRow, OnBatch: s.watch.onBatch, OnError: s.failed}
-	if lots {
-		wo.Keeper = s.db.Entries()
-	}
-	if c.Mode == booking.ModeTimedWriter {
-		wo.FlushEvery = c.Ledger.FlushEvery
-	}
-	if s.writer, err = ledger.NewWriter(wo); err != nil {
-		return err
-	}
+	s.guarding = newGuardLoop(s)
 	m := &streamed{s: s, store: s.store, cache: cache}
 	if lots {
 		s.desk = lottery.New(entries{s.store})
 		m.desk = s.desk
 	}
 	s.mode = m
-	return nil
+	if !s.writes() {
+		return nil // a submit that comes before the writer has set up the sale is unknown
+	}
+	s.guarding.guard, err = NewGuard(GuardOptions{DB: s.db, Store: s.store, Queue: s.queue, Cache: cache, Items: c.Stock.Items, Lottery: lots,
+		Grace: c.Stock.Grace, Clock: s.clock})
+	if err != nil {
+		return err
+	}
+	if err := s.fill(ctx); err != nil {
+		return err
+	}
+	seat := func(name string) (*seat, error) { return s.seat(name, qo, so) }
+	s.writer, err = newWriters(cmp.Or(s.name, "writer"), seat, s.failed)
+	return err
 }
 
-// fill sets up the sale. A store that lost its memory while the ledger kept rows
-// gets what the ledger says is left, before anything is sold.
+// seat makes a writer with connections of its own, under a name of its own among the
+// queue's consumers. It talks to nobody yet.
+func (s *Stack) seat(name string, qo queue.Options, so stock.Options) (*seat, error) {
+	c := s.config
+	client, _, err := redisClient(s.stores.redisURL, s.stores.net.to[fault.WriterRedis])
+	if err != nil {
+		return nil, err
+	}
+	client.AddHook(s.stores.net.full)
+	client.AddHook(s.stores.net.lostRedis)
+	if tap := c.crashTap(); tap != nil {
+		client.AddHook(TapRedis(tap))
+	}
+	fail := func(err error) (*seat, error) {
+		_ = client.Close() // the first error is the one that tells
+		return nil, err
+	}
+	qo.Consumer = name
+	q, err := queue.New(client, qo)
+	if err != nil {
+		return fail(err)
+	}
+	store, err := stock.New(client, so)
+	if err != nil {
+		return fail(err)
+	}
+	cache, err := ledger.NewCache(client, c.Event, nil)
+	if err != nil {
+		return fail(err)
+	}
+	db := s.stores.writerDB
+	out := &seat{client: client, source: &repeater{Source: q}, life: newLife()}
+	keeper := ledger.Keeper(db)
+	if c.Mode == booking.ModeLottery {
+		keeper = db.Entries()
+	}
+	wo := ledger.WriterOptions{Source: out.source, Keeper: mortalKeeper{keeper, out.life}, Cache: cache, Refund: store.Refund, Epoch: db.Epoch, Rate: c.Ledger.Rate,
+		Every: c.Ledger.Every, Clock: s.clock, OnRow: s.watch.onRow, OnBatch: s.watch.onBatch}
+	wo.OnError = func(err error) {
+		if out.life.ctx.Err() == nil { // the dead tell nothing
+			s.failed(err)
+		}
+	}
+	if c.Mode == booking.ModeTimedWriter {
+		wo.FlushEvery = c.Ledger.FlushEvery
+	}
+	if out.Writer, err = ledger.NewWriter(wo); err != nil {
+		return fail(err)
+	}
+	return out, nil
+}
+
+// fill sets up the sale, or what the ledger and the gateways say is left of it when
+// the store lost its memory, before anything is sold.
 func (s *Stack) fill(ctx context.Context) error {
 	items := s.config.Stock.Items
+	if sum(items) == 0 && s.config.Mode != booking.ModeLottery {
+		return errors.New("stock: no item has any reservation; there is nothing to sell")
+	}
 	free, err := unsold(ctx, s.db, items)
 	if err != nil {
 		return err
 	}
-	if sum(free) < sum(items) {
-		if _, err := s.store.Free(ctx); err == nil {
-			return nil // the sale runs on
-		} else if !errors.Is(err, stock.ErrNotOpen) {
-			return environment{err}
-		}
-		if sum(free) == 0 {
-			return errors.New("stock: the ledger holds a finished sale; choose another folder or database")
-		}
+	if s.stores.embedded != nil && sum(free) == 0 && s.config.Mode != booking.ModeLottery {
+		return errors.New("stock: the ledger holds a finished sale; choose another folder or database")
 	}
-	return s.store.Fill(ctx, free)
+	err = s.guarding.guard.Open(ctx)
+	if err != nil && !errors.Is(err, stock.ErrRunning) {
+		err = environment{err}
+	}
+	return err
 }
 
 // openFront opens the gateways' side.
@@ -296,7 +399,7 @@ func (s *Stack) openFront() error {
 		s.instances = append(s.instances, gateway.NewInstance(i, check, source))
 	}
 	s.catalogues = catalogues(c)
-	if s.on("edge") {
+	if s.on("edge") && c.Role == RoleAll { // else it is a proxy before the gateways
 		s.edge = edge.New(edge.Options{Clock: s.clock, Origin: misses{s}, KeyOnQuery: c.Edge.KeyOnQuery, StaleFor: 10 * max(c.Edge.ConfigLife, c.Edge.CatalogueLife)})
 	}
 	return nil
@@ -315,14 +418,18 @@ func (s *Stack) run(now time.Duration) time.Duration { return now - time.Duratio
 // milliseconds of Unix time since the config says no less, and what is left over
 // as an offset.
 func (s *Stack) epoch() (unixMs int64, offset time.Duration) {
-	wall := clock.NewWall().Origin().UnixNano() - int64(s.run(s.clock.Now()))
+	wall := s.wall().UnixNano() - int64(s.run(s.clock.Now()))
 	unixMs = wall / 1e6
 	return unixMs, time.Duration(unixMs*1e6 - wall)
 }
 
+// wall is what the machine's clock says. Nothing but the coin's epoch and the start of
+// a run is read from it; all else runs on the process clock, which no step moves.
+func (s *Stack) wall() time.Time { return clock.NewWall().Origin().Add(time.Duration(s.skew.Load())) }
+
 // start makes the given instant offset 0 of the run.
 func (s *Stack) start(unixNano int64) {
-	at := clock.WallFrom(time.Unix(0, unixNano))
+	at := clock.WallFrom(time.Unix(0, unixNano-s.skew.Load()))
 	s.shift.Store(int64(s.clock.Now() - at.Now()))
 	unixMs := unixNano / 1e6
 	s.admission.Rebase(unixMs, time.Duration(unixMs*1e6-unixNano))
@@ -332,14 +439,18 @@ func (s *Stack) start(unixNano int64) {
 	s.watch.clear()
 }
 
-// secret keys the tickets of a test run by its seed; seed 0 leaves them to chance.
-func secret(seed uint64) []byte {
-	if seed == 0 {
+// key keys the tickets: by the secret, or in a test run by the seed; seed 0
+// leaves them to chance.
+func (c Config) key() []byte {
+	if c.Secret != "" {
+		return []byte(c.Secret)
+	}
+	if c.Seed == 0 {
 		return nil
 	}
 	var b []byte
 	for i := range uint32(4) {
-		b = binary.BigEndian.AppendUint64(b, draw.Seed(seed).U64(booking.DrawTicket, 0, i))
+		b = binary.BigEndian.AppendUint64(b, draw.Seed(c.Seed).U64(booking.DrawTicket, 0, i))
 	}
 	return b
 }
@@ -375,16 +486,21 @@ func (s *Stack) close(ctx context.Context) error {
 		defer s.clock.AfterFunc(patience, func() { _ = s.lossless.Close() })() // never fails
 	}
 	var failed error
-	if err := s.visitor.Shutdown(ctx); err != nil {
-		failed = errors.New("stopping: requests were still in flight and were cut off")
-		s.abandon()
-		_ = s.visitor.Close() // there is no gentler way left
+	if s.visitor != nil {
+		if err := s.visitor.Shutdown(ctx); err != nil {
+			failed = errors.New("stopping: requests were still in flight and were cut off")
+			s.abandon()
+			_ = s.visitor.Close() // there is no gentler way left
+		}
 	}
 	s.faults.end()
 	if s.store != nil {
 		_ = s.store.Close() // never fails
 	}
-	if s.writer != nil {
+	if s.guarding != nil {
+		s.guarding.stop()
+	}
+	if s.writer != nil && s.lease == nil { // what a writer with a role leaves, the other takes
 		if err := s.writer.Drain(ctx); err != nil && failed == nil {
 			failed = environment{fmt.Errorf("stopping: the queue was not emptied: %w; what is left stays in Redis", err)}
 		}
@@ -400,14 +516,20 @@ func (s *Stack) close(ctx context.Context) error {
 
 // shut closes what has no more users.
 func (s *Stack) shut() {
+	if s.guarding != nil {
+		s.guarding.stop()
+	}
+	if s.writer != nil {
+		_ = s.writer.Close() // what it had in hand stays in the queue
+	}
+	if s.lease != nil {
+		s.lease.stop()
+	}
 	if s.watch != nil {
 		s.watch.stop()
 	}
 	if s.edge != nil {
 		s.edge.Close()
-	}
-	if s.writer != nil {
-		_ = s.writer.Close() // what it had in hand stays in the queue
 	}
 	if s.lossless != nil {
 		_ = s.lossless.Close() // never fails

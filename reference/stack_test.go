@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"spillway/internal/booking"
+	"spillway/internal/fault"
 	"spillway/internal/policy"
 	"spillway/internal/wire"
 )
@@ -143,7 +144,10 @@ func want(t testing.TB, what string, r reply, o booking.Outcome) {
 }
 
 // The way of a booking over HTTP, in each mode that books.
-func TestBookingInEachMode(t *testing.T) {
+func TestBookingInEachMode(t *testing.T) { bookingInEachMode(t, func(*testing.T, *Config) {}) }
+
+// bookingInEachMode runs on the stores that use names.
+func bookingInEachMode(t *testing.T, use func(*testing.T, *Config)) {
 	for _, mode := range []booking.Mode{booking.ModeLossless, booking.ModeTimedWriter, booking.ModeQueued} {
 		for _, off := range []string{"", "queue", "batch"} {
 			t.Run(mode.String()+" without "+off, func(t *testing.T) {
@@ -153,6 +157,7 @@ func TestBookingInEachMode(t *testing.T) {
 				if off != "" {
 					c.Off = map[string]bool{off: true}
 				}
+				use(t, &c)
 				s := serve(t, c)
 				accepted := booking.Queued
 				if c.direct() {
@@ -336,7 +341,7 @@ func TestRefusals(t *testing.T) {
 		c.Queue.Depth, c.Ledger.Rate, c.Ledger.Every = 2, 0.01, time.Minute
 		c.Gateway.RetryAfter = 3 * time.Second
 		s := serve(t, c)
-		s.fault(t, wire.Fault{Kind: faultWriterStop, For: time.Hour})
+		s.fault(t, wire.Fault{Kind: fault.WriterStop, For: time.Hour})
 		n := 0
 		for user := range 4 {
 			r := s.submitAs(t, user, "k"+strconv.Itoa(user), 0)
@@ -466,12 +471,12 @@ func TestSlowClientIsCutOff(t *testing.T) {
 func TestAdminWantsToken(t *testing.T) {
 	s := serve(t, sale())
 	for _, path := range []string{wire.PathAdminStart, wire.PathAdminConfig, wire.PathAdminFaults, wire.PathAdminDrain, wire.PathAdminSamples, "/admin/else"} {
-		method := "POST"
+		method, body := "POST", "{}"
 		if path == wire.PathAdminSamples {
-			method = "GET"
+			method, body = "GET", ""
 		}
 		for _, h := range [][]string{nil, {"Authorization", "Bearer"}, {"Authorization", "Bearer wrong"}, {"Authorization", s.ready.AdminToken}, {"Authorization", "Bearer " + s.ready.AdminToken + "x"}} {
-			if r := call(t, method, s.ready.AdminURL+path, "{}", h...); r.code != 401 {
+			if r := call(t, method, s.ready.AdminURL+path, body, h...); r.code != 401 {
 				t.Errorf("%s with %v: %d", path, h, r.code)
 			}
 		}
@@ -500,6 +505,11 @@ func TestGracefulStopLosesNothing(t *testing.T) {
 	redis := miniredis.RunT(t)
 	c := sale()
 	c.Redis, c.Dir = "redis://"+redis.Addr()+"/0", t.TempDir()
+	gracefulStopLosesNothing(t, c, redis.FlushAll)
+}
+
+// gracefulStopLosesNothing runs on the stores of c; forget empties its Redis.
+func gracefulStopLosesNothing(t *testing.T, c Config, forget func()) {
 	c.Stock.Items = []int{400, 400}
 	c.Queue.Depth = 0
 	c.Ledger.Rate, c.Ledger.Every = 500, 10*time.Millisecond
@@ -558,7 +568,7 @@ func TestGracefulStopLosesNothing(t *testing.T) {
 		t.Errorf("a lost ticket: %v, %+v", err, rep.Check("lost"))
 	}
 	// Redis loses everything; a new start sells only what the ledger has left.
-	redis.FlushAll()
+	forget()
 	s = serve(t, c)
 	left, err := s.store.Free(ctx)
 	if err != nil || sum(left) != 800-int(rep.Sold) {
@@ -577,6 +587,8 @@ func TestEnvironmentErrors(t *testing.T) {
 		"admin port in use":     func(c *Config) { c.AdminListen = l.Addr().String() },
 		"folder is a file":      func(c *Config) { c.Dir = "/dev/null/x" },
 		"Redis does not answer": func(c *Config) { c.Redis = "redis://127.0.0.1:1/0" },
+		"no cluster answers":    func(c *Config) { c.Redis = "redis://127.0.0.1:1?addr=127.0.0.1:2" },
+		"no PostgreSQL answers": func(c *Config) { c.Database = "postgres://127.0.0.1:1/x" },
 	} {
 		c := sale()
 		spoil(&c)
@@ -586,7 +598,7 @@ func TestEnvironmentErrors(t *testing.T) {
 		}
 	}
 	for name, spoil := range map[string]func(*Config){
-		"PostgreSQL":     func(c *Config) { c.Database = "postgres://x" },
+		"a bad database": func(c *Config) { c.Database = "mysql://x" },
 		"no mode":        func(c *Config) { c.Mode = 0 },
 		"unknown layer":  func(c *Config) { c.Off = map[string]bool{"moat": true} },
 		"no items":       func(c *Config) { c.Stock.Items = nil },
@@ -600,6 +612,20 @@ func TestEnvironmentErrors(t *testing.T) {
 		s, err := Open(context.Background(), c)
 		if s != nil || err == nil || errors.Is(err, ErrEnvironment) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What is printed shows no password of a store.
+func TestReadyPublic(t *testing.T) {
+	for in, want := range map[Ready]Ready{
+		{Redis: "redis://u:secret@h:1/2", Database: "postgres://u:secret@h:5432/d?sslmode=disable"}: {Redis: "redis://u@h:1/2", Database: "postgres://u@h:5432/d"},
+		{Redis: "redis://:secret@h:1?addr=h:2", Database: "postgres://h/d?password=secret"}:         {Redis: "redis://h:1?addr=h:2", Database: "postgres://h/d"},
+		{Redis: "redis://h:1/0", Database: "sqlite:/a b/ledger.db", URL: "http://x"}:                {Redis: "redis://h:1/0", Database: "sqlite:/a b/ledger.db", URL: "http://x"},
+		{Database: "postgres://u:%zzsecret@h/d"}:                                                    {Database: "postgres://…"},
+	} {
+		if got := in.Public(); got != want {
+			t.Errorf("%+v, want %+v", got, want)
 		}
 	}
 }

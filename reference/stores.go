@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"spillway/internal/clock"
+	"spillway/internal/draw"
+	"spillway/internal/fault"
+	"spillway/internal/netfault"
 	"spillway/reference/ledger"
 )
 
@@ -34,20 +38,41 @@ func (e environment) Unwrap() []error { return []error{e.err, ErrEnvironment} }
 // storePatience bounds the first contact with a store.
 const storePatience = 5 * time.Second
 
+// A gateway looks again and again for the tables that a writer makes.
+const (
+	writerPatience = 30 * time.Second
+	lookAgain      = 100 * time.Millisecond
+)
+
+// pause waits on the clock; false when ctx ended first.
+func pause(ctx context.Context, clk clock.Clock, d time.Duration) bool {
+	done := make(chan struct{})
+	stop := clk.AfterFunc(d, func() { close(done) })
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		stop()
+		return false
+	}
+}
+
 // stores are what a Stack opens and closes: Redis and the database, embedded or
 // by URL.
 type stores struct {
 	redisURL, databaseURL string
 	embedded              *miniredis.Miniredis // nil = Redis by URL
-	client                *redis.Client
+	client                redis.UniversalClient
 	slow                  *slowness
-	db                    *ledger.DB
-	temporary             string // folder to remove; "" = none
+	net                   *links
+	db                    *ledger.DB // of the gateways, and of the writer where there is none
+	writerDB              *ledger.DB // nil when direct
+	temporary             string     // folder to remove; "" = none
 }
 
 // openStores opens both. What it has opened is closed again when it fails.
 func openStores(ctx context.Context, c Config, clk clock.Clock) (st *stores, err error) {
-	st = &stores{slow: &slowness{clock: clk}}
+	st = &stores{slow: &slowness{clock: clk}, net: newLinks(clk, draw.Seed(c.Seed))}
 	defer func() {
 		if err != nil {
 			st.close()
@@ -64,12 +89,12 @@ func openStores(ctx context.Context, c Config, clk clock.Clock) (st *stores, err
 }
 
 func (st *stores) openDatabase(ctx context.Context, c Config) error {
-	switch {
-	case strings.HasPrefix(c.Database, "postgres://"), strings.HasPrefix(c.Database, "postgresql://"):
-		return errors.New("database: PostgreSQL is not supported yet; leave it out or give sqlite:PATH")
-	case c.Database != "":
-		st.databaseURL = c.Database
-	default:
+	mend := "check that the folder exists, can be written and has room"
+	if c.Database != "" {
+		if st.databaseURL = c.Database; !strings.HasPrefix(c.Database, "sqlite:") {
+			mend = "check that the server runs and has this database, user and password"
+		}
+	} else {
 		dir := c.Dir
 		var err error
 		if dir == "" {
@@ -83,13 +108,46 @@ func (st *stores) openDatabase(ctx context.Context, c Config) error {
 		st.databaseURL = "sqlite:" + filepath.Join(dir, "ledger.db")
 	}
 	var err error
-	if st.db, err = ledger.Open(ctx, st.databaseURL, ledger.DBOptions{}); err != nil {
+	if c.Role == RoleGateway {
+		return st.awaitDatabase(ctx)
+	}
+	mine, options := fault.GatewayDatabase, ledger.DBOptions{Tap: c.crashTap()}
+	if c.Role == RoleWriter {
+		mine = fault.WriterDatabase
+	}
+	options.Around = st.net.around(mine)
+	st.db, err = ledger.Open(ctx, st.databaseURL, options)
+	if err == nil && !c.direct() {
+		options.Around = st.net.around(fault.WriterDatabase)
+		st.writerDB, err = ledger.Open(ctx, st.databaseURL, options)
+	}
+	if err != nil {
 		if errors.Is(err, ledger.ErrDatabase) {
 			return fmt.Errorf("database: %w", err)
 		}
-		return environment{fmt.Errorf("database: %w; check that the folder exists, can be written and has room", err)}
+		return environment{fmt.Errorf("database: %w; %s", err, mend)}
 	}
 	return nil
+}
+
+// awaitDatabase opens the database for reading, once a writer has made its tables.
+func (st *stores) awaitDatabase(ctx context.Context) error {
+	for began := st.slow.clock.Now(); ; {
+		var err error
+		if st.db, err = ledger.OpenReadOnly(ctx, st.databaseURL, ledger.DBOptions{Around: st.net.around(fault.GatewayDatabase)}); err == nil {
+			return nil
+		}
+		st.db = nil
+		if errors.Is(err, ledger.ErrDatabase) {
+			return fmt.Errorf("database: %w", err)
+		}
+		if st.slow.clock.Now()-began > writerPatience || ctx.Err() != nil {
+			return environment{fmt.Errorf("database: %w; start the writer first, it makes the tables", err)}
+		}
+		if !pause(ctx, st.slow.clock, lookAgain) {
+			return environment{fmt.Errorf("database: %w", ctx.Err())}
+		}
+	}
 }
 
 func (st *stores) openRedis(ctx context.Context, c Config) error {
@@ -103,8 +161,15 @@ func (st *stores) openRedis(ctx context.Context, c Config) error {
 		st.redisURL = "redis://" + st.embedded.Addr() + "/0"
 	}
 	var err error
-	if st.client, err = dialRedis(ctx, st.redisURL, st.slow); err != nil {
+	mine := fault.GatewayRedis
+	if c.Role == RoleWriter {
+		mine = fault.WriterRedis
+	}
+	if st.client, err = dialRedis(ctx, st.redisURL, st.net.to[mine], st.slow, st.net.full, st.net.lostRedis); err != nil {
 		return err
+	}
+	if tap := c.crashTap(); tap != nil {
+		st.client.AddHook(TapRedis(tap))
 	}
 	return nil
 }
@@ -117,29 +182,73 @@ func (noLog) Printf(context.Context, string, ...any) {}
 
 var quiet sync.Once
 
-// dialRedis connects to a Redis by URL. A repeated submit is for the visitor to
-// decide, so nothing is retried.
-func dialRedis(ctx context.Context, url string, hook redis.Hook) (*redis.Client, error) {
-	o, err := redis.ParseURL(url)
-	if err != nil {
-		return nil, errors.New("store: the Redis URL cannot be read: want redis://host:port/db")
-	}
-	o.MaxRetries = -1
-	o.ContextTimeoutEnabled = true
-	o.DisableIdentity = true
-	o.DialerRetries = 1
+// dialRedis connects to a Redis by URL, or to a Redis Cluster when the URL names
+// further addresses: redis://HOST:PORT?addr=HOST:PORT&addr=HOST:PORT. A repeated
+// submit is for the visitor to decide, so nothing is retried.
+// It goes over the link, unless that is nil.
+func dialRedis(ctx context.Context, url string, link *netfault.Link, hooks ...redis.Hook) (redis.UniversalClient, error) {
 	quiet.Do(func() { redis.SetLogger(noLog{}) })
-	c := redis.NewClient(o)
-	if hook != nil {
-		c.AddHook(hook)
+	c, at, err := redisClient(url, link)
+	if err != nil {
+		// No more of the cause: it may show the URL, and that a password.
+		return nil, errors.New("store: the Redis URL cannot be read: want redis://HOST:PORT/DB, or redis://HOST:PORT?addr=HOST:PORT for a cluster")
+	}
+	for _, h := range hooks {
+		c.AddHook(h)
 	}
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
 	if err := c.Ping(ctx).Err(); err != nil {
 		_ = c.Close() // the first error is the one that tells
-		return nil, environment{fmt.Errorf("store: no answer from Redis at %s: %w; start it, or leave the URL out for the embedded one", o.Addr, err)}
+		return nil, environment{fmt.Errorf("store: no answer from Redis at %s: %w; start it, or leave the URL out for the embedded one", at, err)}
 	}
 	return c, nil
+}
+
+// redisClient is a client of what a URL names, and its addresses in words.
+func redisClient(rawURL string, link *netfault.Link) (c redis.UniversalClient, at string, err error) {
+	if !clustered(rawURL) {
+		o, err := redis.ParseURL(rawURL)
+		if err != nil {
+			return nil, "", err
+		}
+		o.MaxRetries, o.DialerRetries = -1, 1
+		o.ContextTimeoutEnabled, o.DisableIdentity = true, true
+		if link != nil {
+			o.Dialer = link.Dial(redis.NewDialer(&redis.Options{DialTimeout: storePatience, TLSConfig: o.TLSConfig}))
+		}
+		return redis.NewClient(o), o.Addr, nil
+	}
+	o, err := redis.ParseClusterURL(rawURL)
+	if err != nil {
+		return nil, "", err
+	}
+	o.MaxRetries, o.DialerRetries = -1, 1
+	o.ContextTimeoutEnabled, o.DisableIdentity = true, true
+	if link != nil {
+		o.Dialer = link.Dial(redis.NewDialer(&redis.Options{DialTimeout: storePatience, TLSConfig: o.TLSConfig}))
+	}
+	return redis.NewClusterClient(o), strings.Join(o.Addrs, ", "), nil
+}
+
+// clustered reports whether a URL names a cluster.
+func clustered(rawURL string) bool {
+	u, err := url.Parse(rawURL)
+	return err == nil && u.Query().Has("addr")
+}
+
+// shownRedis is a Redis URL as it may be printed: without its password.
+func shownRedis(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	if name := u.User.Username(); name != "" {
+		u.User = url.User(name)
+	} else {
+		u.User = nil
+	}
+	return u.String()
 }
 
 // close closes what is open, in the reverse order. Errors here change nothing:
@@ -150,6 +259,9 @@ func (st *stores) close() {
 	}
 	if st.embedded != nil {
 		st.embedded.Close()
+	}
+	if st.writerDB != nil {
+		_ = st.writerDB.Close()
 	}
 	if st.db != nil {
 		_ = st.db.Close()
@@ -169,18 +281,10 @@ var _ redis.Hook = (*slowness)(nil)
 
 func (s *slowness) wait(ctx context.Context) error {
 	d := time.Duration(s.extra.Load())
-	if d <= 0 {
-		return nil
-	}
-	done := make(chan struct{})
-	stop := s.clock.AfterFunc(d, func() { close(done) })
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		stop()
+	if d > 0 && !pause(ctx, s.clock, d) {
 		return ctx.Err()
 	}
+	return nil
 }
 
 // DialHook implements redis.Hook.

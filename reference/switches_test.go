@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"spillway/internal/booking"
+	"spillway/internal/fault"
 	"spillway/internal/policy"
 	"spillway/internal/wire"
 )
@@ -262,14 +263,14 @@ func TestLosslessDatabaseIsTheBottleneck(t *testing.T) {
 func TestFaultsEndByThemselves(t *testing.T) {
 	s := serve(t, sale())
 	// The writer stops: a booking stays pending, then comes.
-	s.fault(t, wire.Fault{Kind: faultWriterStop, For: time.Hour})
+	s.fault(t, wire.Fault{Kind: fault.WriterStop, For: time.Hour})
 	ticket := s.submitAs(t, 1, "a", 0).answer.Ticket
 	time.Sleep(50 * time.Millisecond)
 	want(t, "with the writer stopped", s.pollFor(t, ticket), booking.Pending)
-	s.fault(t, wire.Fault{Kind: faultWriterStop, For: time.Millisecond}) // takes the other's place
+	s.fault(t, wire.Fault{Kind: fault.WriterStop, For: time.Millisecond}) // takes the other's place
 	until(t, "a result", func() bool { return s.pollFor(t, ticket).outcome == "confirmed" })
 
-	s.fault(t, wire.Fault{Kind: faultSlowStore, For: 400 * time.Millisecond, Amount: 0.1})
+	s.fault(t, wire.Fault{Kind: fault.SlowStore, For: 400 * time.Millisecond, Amount: 0.1})
 	began := s.clock.Now()
 	want(t, "with a slow store", s.submitAs(t, 2, "b", 0), booking.Queued)
 	if took := s.clock.Now() - began; took < 100*time.Millisecond {
@@ -277,7 +278,7 @@ func TestFaultsEndByThemselves(t *testing.T) {
 	}
 	until(t, "the store's speed", func() bool { return s.stores.slow.extra.Load() == 0 })
 
-	s.fault(t, wire.Fault{Kind: faultInstanceLoss, For: 300 * time.Millisecond, Amount: 12})
+	s.fault(t, wire.Fault{Kind: fault.InstanceLoss, For: 300 * time.Millisecond, Amount: 12})
 	if now, all := s.station.Slots(); now*4 != all {
 		t.Errorf("%d of %d slots with 4 of 16 instances", now, all)
 	}
@@ -288,7 +289,7 @@ func TestFaultsEndByThemselves(t *testing.T) {
 		t.Error("no request was passed over to another instance")
 	}
 	until(t, "the instances", func() bool { now, all := s.station.Slots(); return now == all && s.instances[15].Up() })
-	for _, f := range []wire.Fault{{Kind: "fire", For: 1}, {Kind: faultInstanceLoss, For: 1, Amount: 16}, {Kind: faultSlowStore, For: 1, Amount: -1}, {Kind: faultWriterStop}} {
+	for _, f := range []wire.Fault{{Kind: "fire", For: 1}, {Kind: fault.InstanceLoss, For: 1, Amount: 16}, {Kind: fault.SlowStore, For: 1, Amount: -1}, {Kind: fault.WriterStop}} {
 		if r := s.adminCall(t, "POST", wire.PathAdminFaults, f); r.code != 400 {
 			t.Errorf("fault %+v: %d", f, r.code)
 		}
@@ -303,7 +304,7 @@ func TestStopEndsFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.fault(t, wire.Fault{Kind: faultWriterStop, For: time.Hour})
+	s.fault(t, wire.Fault{Kind: fault.WriterStop, For: time.Hour})
 	want(t, "submit", s.submitAs(t, 1, "a", 0), booking.Queued)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -328,8 +329,9 @@ func TestSamplesAndMetrics(t *testing.T) {
 	var x wire.Samples
 	until(t, "samples after the opening", func() bool {
 		x = s.watch.since(-1 << 62)
-		d := x.Series[sampleWritten]
-		return len(d) > 0 && d[len(d)-1][1] == 1
+		// A sample may fall between a row's commit and its acknowledgement.
+		d, depth := x.Series[sampleWritten], x.Series[sampleQueueDepth]
+		return len(d) > 0 && d[len(d)-1][1] == 1 && depth[len(depth)-1][1] == 0
 	})
 	if first := x.Series[sampleGatewayRoom][0][0]; first >= 0 || first < -1.1 {
 		t.Errorf("the first sample is at %v s, want just before 0", first)

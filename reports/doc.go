@@ -8,6 +8,12 @@
 // names its denominator. What a run does not have is "n/a"; a percentile that
 // its samples cannot carry is "cannot tell".
 //
+// # Recovery
+//
+// Recover holds a run under a fault against the calm run of the same seed: its time to
+// recover runs from the fault's end to the last moment at which a figure was worse than
+// ever in the calm run. What "worse" leaves to luck is said at its constants.
+//
 // # Decisions
 //
 //   - Response times of steps and of bookings are those of people. Bots, who

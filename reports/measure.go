@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -135,6 +136,40 @@ func GatewayLoad(r *record.Record) Value {
 		}
 	}
 	return best
+}
+
+// returnLeast is how many samples each end of a Return must have: below, a few
+// unlucky ones would be its median.
+const returnLeast = 100
+
+// Return is how far a sample came back to where it was: its median over the last
+// twentieth of the run, divided by that over the second twentieth, when what is made
+// at the start is there. One is added to both, so that an empty queue is no division
+// by zero. n/a for a partial run, and with fewer than 100 samples at either end.
+func Return(r *record.Record, name string) Value {
+	if r.Header.Partial || r.Header.TimeScale <= 0 {
+		return Value{}
+	}
+	length := time.Duration(float64(r.Header.To-r.Header.From) / r.Header.TimeScale)
+	median := func(from, to time.Duration) (float64, bool) {
+		var in []float64
+		for _, p := range r.Samples[name] {
+			if p.At >= from && p.At < to {
+				in = append(in, p.Value)
+			}
+		}
+		if len(in) < returnLeast {
+			return 0, false
+		}
+		slices.Sort(in)
+		return in[len(in)/2], true
+	}
+	before, ok1 := median(length/20, length/10)
+	after, ok2 := median(length-length/20, length)
+	if !ok1 || !ok2 {
+		return Value{}
+	}
+	return Got((after + 1) / (before + 1))
 }
 
 func maxSample(r *record.Record, name string) Value {

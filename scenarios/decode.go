@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"spillway/internal/booking"
+	"spillway/internal/fault"
 	"spillway/internal/policy"
 )
 
@@ -34,22 +35,19 @@ func LayerWords() []string {
 	return []string{"edge", "admission", "closed", "room", "drop", "inflight", "priority", "ladder", "budget", "batch", "queue"}
 }
 
-// Words of a change's key and of a fault's kind.
+// Words of a change's key.
 const (
 	ChangeProbability = "admission.probability"
 	ChangeGate        = "admission.gate"
 	ChangeResults     = "admission.results"
-
-	FaultWriterStop   = "writer-stop"
-	FaultSlowStore    = "slow-store"
-	FaultInstanceLoss = "instance-loss"
 )
 
 // words are the sets of the keys with unit "word" that are plain strings.
 var words = map[string][]string{
 	"edge.cache_key": {"path", "url"},
 	"changes.key":    {ChangeProbability, ChangeGate, ChangeResults},
-	"faults.kind":    {FaultWriterStop, FaultSlowStore, FaultInstanceLoss},
+	"faults.kind":    fault.Kinds(),
+	"faults.target":  fault.Targets(""),
 
 	"station.arrivals.process": {Poisson, Regular},
 	"station.service.law":      laws,

@@ -19,6 +19,16 @@
 // run asks: when visits arrive, whose they are, which config copy their owner
 // holds, which changes and faults come when.
 //
+// # Faults
+//
+//	faults:
+//	  - {at: 11s, kind: kill, target: writer, for: 10s}
+//	  - {at: 30s, kind: slow, target: gateway-redis, for: 5s, amount: 300ms}
+//
+// Package fault has the kinds, their targets and amounts ("spillway scenario faults").
+// Seconds are quickened like every wait; messages and entries are thinned like people,
+// but never to none.
+//
 // # Stations
 //
 // A file with the key "station" describes a bare service station instead of an

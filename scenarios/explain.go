@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"spillway/internal/booking"
+	"spillway/internal/fault"
 )
 
 // CannotShow is what a run of thinned people says nothing about, one line each.
@@ -85,7 +86,18 @@ func (sc *Scaled) Explain(w io.Writer) error {
 		events = append(events, fmt.Sprintf("%s: %s becomes %s", signed(c.At), c.Key, c.To))
 	}
 	for _, f := range full.Faults {
-		events = append(events, fmt.Sprintf("%s: %s for %v", signed(f.At), f.Kind, f.For))
+		line := fmt.Sprintf("%s: %s for %v", signed(f.At), fault.Name(f.Kind, f.Target), f.For)
+		if row, err := fault.Find(f.Kind, f.Target); err == nil {
+			if row.Unit != "" {
+				amount, _ := row.Amount(f.Amount) // Validate has refused what fails
+				if row.Unit == fault.Share {
+					amount *= 100
+				}
+				line += fmt.Sprintf(", %g %s", amount, row.Unit)
+			}
+			line += ": " + row.Does
+		}
+		events = append(events, line)
 	}
 	section(b, "changes and faults", events)
 	if sc.S < 1 {

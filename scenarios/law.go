@@ -14,6 +14,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/draw"
+	"spillway/internal/fault"
 	"spillway/internal/policy"
 	"spillway/internal/record"
 )
@@ -327,16 +328,23 @@ func (sc *Scaled) allChanges(rt policy.Runtime) []ConfigChange {
 }
 
 // FaultsWithin lists the faults of the window in run time, ordered by their
-// start. One that began before the window has what is left of it at offset 0. A
-// slow store's seconds per call are quickened like every wait.
+// start. One that began before the window has what is left of it at offset 0.
+// Amounts are those in force: seconds are quickened like every wait, messages and
+// entries thinned like people, but never to none.
 func (sc *Scaled) FaultsWithin() []Fault {
 	var out []Fault
 	for _, f := range sc.Full.Faults {
 		from, until := sc.runTime(f.At), sc.runTime(f.At+f.For)
 		f.At = max(from, 0)
 		f.For = min(until, sc.Length) - f.At
-		if f.Kind == FaultSlowStore {
-			f.Amount /= sc.K
+		if row, err := fault.Find(f.Kind, f.Target); err == nil { // Validate has refused others
+			f.Amount, _ = row.Amount(f.Amount) // as above
+			switch row.Unit {
+			case fault.Seconds:
+				f.Amount /= sc.K
+			case fault.Messages, fault.Entries:
+				f.Amount = math.Ceil(f.Amount * sc.S)
+			}
 		}
 		if f.For > 0 {
 			out = append(out, f)

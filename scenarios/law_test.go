@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"spillway/internal/booking"
+	"spillway/internal/fault"
 	"spillway/internal/policy"
 )
 
@@ -170,16 +171,40 @@ func TestRuntime(t *testing.T) {
 
 func TestFaultsWithin(t *testing.T) {
 	s := load(t, "suikang-sweep")
-	s.Faults = []Fault{{At: 13 * time.Second, Kind: FaultSlowStore, For: 60 * time.Second, Amount: 0.5},
-		{At: -12 * time.Second, Kind: FaultWriterStop, For: 15 * time.Second}}
+	s.Faults = []Fault{{At: 13 * time.Second, Kind: fault.SlowStore, For: 60 * time.Second, Amount: 0.5},
+		{At: -12 * time.Second, Kind: fault.WriterStop, For: 15 * time.Second}}
 	sc, err := Scale(s, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Fault{{At: 0, Kind: FaultWriterStop, For: time.Second},
-		{At: 3 * time.Second, Kind: FaultSlowStore, For: 4 * time.Second, Amount: 0.1}}
+	want := []Fault{{At: 0, Kind: fault.WriterStop, For: time.Second},
+		{At: 3 * time.Second, Kind: fault.SlowStore, For: 4 * time.Second, Amount: 0.1}}
 	if got := sc.FaultsWithin(); !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Seconds are quickened, counts thinned but never to none, shares and instances stay.
+func TestFaultAmounts(t *testing.T) {
+	text := "extends: suikang-2020-01-31\nname: mine\nscale: {people: 1:100, time: 2 x}\nfaults:\n"
+	for _, f := range []string{"clock-step, amount: -1h", "slow, target: gateway-redis, amount: 300ms", "poison, amount: 301 messages",
+		"duplicate, amount: 2 entries", "ack-lost, target: redis, amount: 20 %", "kill, target: gateway", "instance-loss, amount: 3 x"} {
+		text += "  - {at: 5s, for: 1s, kind: " + f + "}\n"
+	}
+	s, err := Parse([]byte(text), "f.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc, err := ScaleWithin(s, 0, 0, Unbounded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []float64
+	for _, f := range sc.FaultsWithin() {
+		got = append(got, f.Amount)
+	}
+	if want := []float64{-1800, 0.15, 4, 1, 0.2, 1, 3}; !slices.Equal(got, want) {
+		t.Errorf("amounts %v, want %v", got, want)
 	}
 }
 

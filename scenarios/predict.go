@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"spillway/internal/booking"
+	"spillway/internal/fault"
 	"spillway/internal/policy"
 )
 
@@ -350,8 +351,8 @@ func (f *flow) run(p *Prediction) {
 		f.lay(f.status, refused*again, f.lock, i, delay, true)
 
 		writer := s.Ledger.Rate * dt
-		for _, fault := range s.Faults {
-			if fault.Kind == FaultWriterStop && t >= fault.At && t < fault.At+fault.For {
+		for _, f := range s.Faults {
+			if stopsWriter(f) && t >= f.At && t < f.At+f.For {
 				writer = 0
 			}
 		}
@@ -472,4 +473,17 @@ func (a *second) add(b second, sign float64) {
 	a.poll += sign * b.poll
 	a.units += sign * b.units
 	a.database += sign * b.database
+}
+
+// stopsWriter reports whether nothing is written while the fault lasts.
+func stopsWriter(f Fault) bool {
+	switch f.Kind {
+	case fault.WriterStop, fault.DiskFull, fault.ConnectionsFull:
+		return true
+	case fault.Kill, fault.Pause:
+		return f.Target != fault.Gateway
+	case fault.Cut:
+		return f.Target == fault.WriterRedis || f.Target == fault.WriterDatabase
+	}
+	return false
 }

@@ -15,7 +15,7 @@ import (
 // The tags are the file's grammar: yaml is the key, unit what a value must carry:
 // "time" a Go duration, "moment" one counted from the opening that may be
 // negative, "%" a percentage kept as 0..1, "ratio" 1:N, "word" one of a set,
-// "on/off" a switch, "text" free text, "rank" a bare number from 1, anything else
+// "amount" a number in the unit of its fault, "on/off" a switch, "text" free text, "rank" a bare number from 1, anything else
 // the word after a number. Where a value comes from is kept beside it, in Notes.
 type Spec struct {
 	Name  string       `yaml:"name" unit:"text"`
@@ -191,12 +191,14 @@ type Change struct {
 	To  string        `yaml:"to" unit:"text"`
 }
 
-// Fault is a fault at a moment, for a time.
+// Fault is a fault at a moment, for a time; package fault has the words. Its amount
+// is written in the kind's unit: "300ms", "20 %", "5 messages".
 type Fault struct {
 	At     time.Duration `yaml:"at" unit:"moment"`
-	Kind   string        `yaml:"kind" unit:"word"` // writer-stop, slow-store, instance-loss
+	Kind   string        `yaml:"kind" unit:"word"`
+	Target string        `yaml:"target" unit:"word"`
 	For    time.Duration `yaml:"for" unit:"time"`
-	Amount float64       `yaml:"amount" unit:"x"`
+	Amount float64       `yaml:"amount" unit:"amount"`
 }
 
 // Scaled is a scenario in the terms of one run: people thinned by S, time

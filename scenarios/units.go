@@ -3,9 +3,12 @@ package scenarios
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"spillway/internal/fault"
 )
 
 // timeMax bounds every time of a scenario: thirty days.
@@ -19,8 +22,11 @@ const countMax = 1e12
 // written is the text with its unit, as a file would say it.
 func parseNumber(text, unit string, bare bool) (v float64, written string, err error) {
 	text = strings.TrimSpace(text)
-	if unit == "ratio" {
+	switch unit {
+	case "ratio":
 		return parseRatio(text)
+	case "amount":
+		return parseAmount(text)
 	}
 	num, rest := cutNumber(text)
 	if num == "" {
@@ -59,6 +65,31 @@ func parseNumber(text, unit string, bare bool) (v float64, written string, err e
 		v /= 100
 	}
 	return v, text, nil
+}
+
+// parseAmount reads the amount of a fault in any unit: a time, negative too, comes
+// back in seconds, a share as 0..1.
+func parseAmount(text string) (float64, string, error) {
+	if d, err := time.ParseDuration(text); err == nil && text != "0" {
+		if d > timeMax || d < -timeMax {
+			return 0, "", fmt.Errorf("%.40q is longer than %v", text, timeMax)
+		}
+		return d.Seconds(), text, nil
+	}
+	_, unit := cutNumber(text)
+	if unit == "" {
+		return 0, "", fmt.Errorf("%.40q: want a number with its unit, such as \"300ms\", \"20 %%\" or \"5 messages\"", text)
+	}
+	return parseNumber(text, unit, false)
+}
+
+// amountUnit is the unit that an amount is written in, "s" for every time.
+func amountUnit(text string) string {
+	if _, err := time.ParseDuration(text); err == nil {
+		return fault.Seconds
+	}
+	_, unit := cutNumber(text)
+	return unit
 }
 
 // cutNumber parts the number at the start of a text from what follows.
@@ -203,6 +234,15 @@ func distance(a, b string) int {
 		before, last = last, row
 	}
 	return last[len(b)]
+}
+
+// DidYouMean is the end of an error about a word: ": did you mean …?" when a candidate
+// is near, else nothing.
+func DidYouMean(word string, candidates []string) string {
+	if slices.Contains(candidates, word) {
+		return ""
+	}
+	return didYouMean(word, candidates)
 }
 
 func didYouMean(word string, candidates []string) string {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"spillway/internal/booking"
+	"spillway/internal/fault"
 	"spillway/internal/policy"
 	"spillway/internal/record"
 )
@@ -303,15 +304,28 @@ func (c *checks) events() {
 		c.that(f.Kind != "", p+".kind", "is missing: one of %s", strings.Join(words["faults.kind"], ", "))
 		c.that(f.For > 0, p+".for", "a fault lasts for some time: give it")
 		c.that(f.At < s.Window.To && f.At+f.For > s.Window.From, p+".at", "the fault lies outside the window")
-		c.that(!math.IsNaN(f.Amount) && f.Amount >= 0 && f.Amount <= 1e6, p+".amount", "is not within 0 to a million")
-		switch f.Kind {
-		case FaultSlowStore:
-			c.that(f.Amount > 0, p+".amount", "is missing: seconds that each call takes longer")
-		case FaultInstanceLoss:
-			c.that(f.Amount >= 1 && f.Amount == math.Trunc(f.Amount) && f.Amount <= s.Gateway.Instances, p+".amount",
-				"want how many of the %g instances are lost", s.Gateway.Instances)
-		}
+		c.fault(f, p)
 	}
+}
+
+// fault checks a fault's target and amount against its row of the table.
+func (c *checks) fault(f Fault, path string) {
+	if c.err != nil {
+		return
+	}
+	row, err := fault.Find(f.Kind, f.Target)
+	if err != nil {
+		c.fail(path+".target", "%s%s", err, didYouMean(f.Target, fault.Targets(f.Kind)))
+		return
+	}
+	note, said := c.s.Notes[path+".amount"]
+	unit := amountUnit(note.Value)
+	c.that(!said || row.Unit != "", path+".amount", "fault %s has none: leave it out", f.Kind)
+	c.that(!said || unit == row.Unit || unit == "x", path+".amount", "has the unit %.20q: fault %s wants %q", unit, f.Kind, row.Unit)
+	if _, err := row.Amount(f.Amount); err != nil {
+		c.fail(path+".amount", "%s", err)
+	}
+	c.that(row.Unit != fault.Instances || f.Amount <= c.s.Gateway.Instances, path+".amount", "want how many of the %g instances", c.s.Gateway.Instances)
 }
 
 // config is a runtime config that changes can be applied to.

@@ -437,6 +437,10 @@ func ReadCalibration(name string) (*Calibration, error) {
 	if err != nil {
 		return nil, fmt.Errorf("calibration %s: %w", name, err)
 	}
+	return parseCalibration(text, name)
+}
+
+func parseCalibration(text []byte, name string) (*Calibration, error) {
 	f := calibrationFile{Calibration: &Calibration{}}
 	if err := json.Unmarshal(text, &f); err != nil {
 		return nil, fmt.Errorf("calibration %s: not a file of spillway calibrate: %w", name, err)

@@ -22,6 +22,8 @@ type Progress = model.Progress
 var (
 	// ErrNative says that the scenario's gateways run at the code's own capacity.
 	ErrNative = model.ErrNative
+	// ErrFault says that the scenario names a fault that a simulation cannot do.
+	ErrFault = model.ErrFault
 	// ErrBooks says that something was not conserved: a defect of the simulator.
 	ErrBooks = model.ErrBooks
 )

@@ -236,7 +236,7 @@ const (
 	DrawFault
 )
 
-// Ticket is the unguessable name of an accepted submit: 128 random bits,
+// Ticket is the unguessable name of an accepted submit: 128 bits,
 // written as 32 hex digits. The zero value is "none".
 type Ticket [16]byte
 

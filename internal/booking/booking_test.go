@@ -58,3 +58,20 @@ func FuzzParseTicket(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseNames(f *testing.F) {
+	f.Add("queued")
+	f.Add("confirmed")
+	f.Add("poll")
+	f.Fuzz(func(t *testing.T, s string) {
+		if v, err := ParseMode(s); err == nil && v.String() != s {
+			t.Errorf("mode %q became %v", s, v)
+		}
+		if v, err := ParseStep(s); err == nil && v.String() != s {
+			t.Errorf("step %q became %v", s, v)
+		}
+		if v, err := ParseOutcome(s); err == nil && v.String() != s {
+			t.Errorf("outcome %q became %v", s, v)
+		}
+	})
+}

@@ -99,9 +99,11 @@ func startBackend(ctx context.Context, cfg reference.Config, logFile string) (*b
 	}
 	select {
 	case l := <-line:
-		if json.Unmarshal(l, &b.Ready) != nil || b.URL == "" {
+		if json.Unmarshal(l, &b.Ready) != nil || b.AdminURL == "" {
 			return nil, b.failed(errors.New("the backend did not start"))
 		}
+		// The line shows no passwords, so what this process named itself counts.
+		b.Redis, b.Database = cmp.Or(cfg.Redis, b.Redis), cmp.Or(cfg.Database, b.Database)
 		return b, nil
 	case <-ctx.Done():
 		return nil, b.failed(context.Cause(ctx))
@@ -156,11 +158,19 @@ func (b *backend) stop() error {
 
 // admin posts to the admin part and decodes the answer into out, if not nil.
 func (b *backend) admin(ctx context.Context, path string, body, out any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return err
+	return b.call(ctx, http.MethodPost, path, body, out)
+}
+
+// call makes one call of the admin part; body and out may be nil.
+func (b *backend) call(ctx context.Context, method, path string, body, out any) error {
+	var text []byte
+	var err error
+	if body != nil {
+		if text, err = json.Marshal(body); err != nil {
+			return err
+		}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.AdminURL+path, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, method, b.AdminURL+path, bytes.NewReader(text))
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type command struct {
 	Plan      planCmd      `cmd:"" help:"Find the fewest servers, the largest admission or the smallest queue that meet the objectives, by simulation."`
 	Scales    scalesCmd    `cmd:"" help:"Simulate a scenario at 1:1, 1:100, 1:1000 and at the attack's scale; one figure of what the scale model distorts."`
 	Serve     serveCmd     `cmd:"" help:"Run the reference backend alone."`
+	Chaos     chaosCmd     `cmd:"" help:"The rush under each fault in turn, against the bundled backend; one report of what was lost and how long it took to recover."`
 	Report    reportCmd    `cmd:"" help:"Make the report of records again."`
 	Gate      gateCmd      `cmd:"" help:"Judge a record by its objectives; the exit code is the verdict."`
 	Compare   compareCmd   `cmd:"" help:"Hold simulations against a measurement, with intervals, or set any records side by side."`
@@ -39,8 +40,11 @@ type command struct {
 	Merge     mergeCmd     `cmd:"" help:"Merge the records of a run's shards without loss."`
 	Reconcile reconcileCmd `cmd:"" help:"Prove the invariants from the stores of a backend."`
 
+	Curve curveCmd `cmd:"" help:"Measure accepted submits a second through 1, 2, 4 … native gateway processes on real stores; one figure."`
+
 	DLQ      dlqCmd      `cmd:"" name:"dlq" help:"Dead letters: list, show, replay, discard, audit."`
 	Scenario scenarioCmd `cmd:"" help:"List, show, explain or validate scenarios."`
+	Health   healthCmd   `cmd:"" help:"Ask a backend whether it can serve; the health check of its image."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,7 +77,8 @@ func oneClearLine(t *testing.T, stderr string) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	last := lines[len(lines)-1]
-	if !strings.HasPrefix(last, "spillway: ") || len(last) > 500 || strings.Contains(stderr, "goroutine ") || strings.Contains(stderr, "panic") {
+	if !strings.HasPrefix(last, "spillway: ") || len(last) > 500 || strings.Contains(stderr, "goroutine ") || strings.Contains(stderr, "panic") ||
+		strings.Contains(stderr, "Secret1") {
 		t.Errorf("not one clear line:\n%s", stderr)
 	}
 }
@@ -126,9 +129,10 @@ func TestExitBadInput(t *testing.T) {
 		{"nothing in flight", []string{"attack", "smoke", "--in-flight=-5", "--out", dir}, "at least 1"},
 		{"more users than fit", []string{"attack", "smoke", "--set", "population.users=1e12 users", "--out", dir}, "people scale"},
 		{"negative number of items", []string{"dlq", "list", "--redis", "redis://127.0.0.1:1", "--items=-1"}, "--items"},
+		{"health of no URL", []string{"health", "--url", "127.0.0.1:8080"}, "http://HOST:PORT"},
 		{"address that is none", []string{"serve", "smoke", "--listen", "nonsense"}, "HOST:PORT"},
 		{"port that is none", []string{"serve", "smoke", "--listen", "127.0.0.1:99999"}, "HOST:PORT"},
-		{"postgres", []string{"serve", "smoke", "--db", "postgres://localhost/x", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, "sqlite"},
+		{"database that is none", []string{"serve", "smoke", "--db", "mysql://localhost/x", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, "postgres://"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, _, stderr := spillway(c.args...)
@@ -155,6 +159,7 @@ func TestExitEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	dead := "http://" + refused.Addr().String()
+	deadDB := strings.Replace(dead, "http://", "postgres://u:Secret1@", 1) + "/x"
 	refused.Close()
 	for _, c := range []struct {
 		name string
@@ -164,7 +169,11 @@ func TestExitEnvironment(t *testing.T) {
 		{"port in use", []string{"serve", "smoke", "--listen", busy.Addr().String(), "--admin-listen", "127.0.0.1:0"}, "in use"},
 		{"target refuses", []string{"attack", "smoke", "--target", dead, "--out", t.TempDir()}, "refused"},
 		{"unwritable folder", []string{"attack", "smoke", "--out", filepath.Join(file, "run")}, "folder"},
+		{"nobody to be healthy", []string{"health", "--url", dead}, "refused"},
 		{"no such Redis", []string{"dlq", "list", "--redis", strings.Replace(dead, "http", "redis", 1)}, "refused"},
+		{"no such cluster", []string{"dlq", "list", "--redis", strings.Replace(dead, "http", "redis", 1) + "?addr=127.0.0.1:1"}, "refused"},
+		{"no such PostgreSQL", []string{"serve", "smoke", "--db", deadDB, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"}, "refused"},
+		{"nothing to reconcile", []string{"reconcile", "smoke", "--db", deadDB}, "refused"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			code, _, stderr := spillway(c.args...)
@@ -413,4 +422,24 @@ func FuzzDecodeConfig(f *testing.F) {
 			t.Fatalf("what was written cannot be read: %v", err)
 		}
 	})
+}
+
+func TestHealth(t *testing.T) {
+	status := http.StatusOK
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" {
+			t.Errorf("asked for %s", r.URL.Path)
+		}
+		w.WriteHeader(status)
+	}))
+	defer backend.Close()
+	if code, _, stderr := spillway("health", "--url", backend.URL+"/"); code != gate.ExitOK || stderr != "" {
+		t.Errorf("ready: exit %d, %s", code, stderr)
+	}
+	status = http.StatusServiceUnavailable
+	code, _, stderr := spillway("health", "--url", backend.URL)
+	if code != gate.ExitEnvironment {
+		t.Errorf("not ready: exit %d", code)
+	}
+	oneClearLine(t, stderr)
 }

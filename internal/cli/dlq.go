@@ -22,8 +22,8 @@ type dlqCmd struct {
 
 // storesAt names the stores of a running backend.
 type storesAt struct {
-	Redis string `required:"" placeholder:"URL" help:"The backend's Redis, as its ready line names it."`
-	DB    string `name:"db" placeholder:"URL" help:"The backend's database; a discard needs it."`
+	Redis string `required:"" env:"SPILLWAY_REDIS" placeholder:"URL" help:"The backend's Redis, as its ready line names it."`
+	DB    string `name:"db" env:"SPILLWAY_DB" placeholder:"URL" help:"The backend's database; a discard needs it."`
 	Event string `default:"spillway" help:"Hash tag of the keys."`
 	Items int    `default:"7" help:"Number of items on sale."`
 }

@@ -225,11 +225,12 @@ func finish(a *app, show *progress, dir string, asJSON bool, set reportSet) erro
 	show.clear()
 	if asJSON {
 		if err := writeJSON(a, struct {
-			Summary reports.Summary `json:"summary"`
-			Verdict gate.Verdict    `json:"verdict"`
-			Notes   []string        `json:"notes"`
-			Code    int             `json:"exit_code"`
-		}{summary, v, said, code}); err != nil {
+			Summary reports.Summary    `json:"summary"`
+			Verdict gate.Verdict       `json:"verdict"`
+			Notes   []string           `json:"notes"`
+			Code    int                `json:"exit_code"`
+			Faults  []reports.Recovery `json:"faults,omitempty"`
+		}{summary, v, said, code, set.recoveries()}); err != nil {
 			return err
 		}
 		return verdictOf(code)
@@ -240,7 +241,7 @@ func finish(a *app, show *progress, dir string, asJSON bool, set reportSet) erro
 		fmt.Fprint(a.stdout, v.Text())
 	} else {
 		for _, t := range tables {
-			if len(t.Rows) <= screenRows {
+			if len(t.Rows) <= screenRows || set.faulty() {
 				fmt.Fprintln(a.stdout, t.Text())
 			}
 		}
@@ -280,7 +281,7 @@ const screenRows = 30
 // ends sums up the sweeps whose tables are too long for a screen.
 func (s *reportSet) ends() (out []reports.Table) {
 	for _, recs := range s.Sweeps {
-		if points := pointsOfTable(recs); len(points) > screenRows {
+		if points := pointsOfTable(recs); len(points) > screenRows && !underFaults(recs) {
 			t := reports.Ends(points)
 			t.Title += ": " + recs[0].Header.Title
 			out = append(out, t)
@@ -343,6 +344,17 @@ func (s *reportSet) figures() (out []drawing, tables []reports.Table, err error)
 		if len(recs) == 0 {
 			continue
 		}
+		if underFaults(recs) {
+			runs := calmFirst(recs)
+			tables = append(tables, reports.FaultTable(runs))
+			for _, r := range runs[1:] {
+				f, e := plot.Recovery(runs[0], r)
+				if err = one("Under each fault", f, e); err != nil {
+					return
+				}
+			}
+			continue
+		}
 		points := plot.Points(recs)
 		sets = append(sets, plot.Set{Name: recs[0].Header.Title, Points: points})
 		t := reports.Sweep(pointsOfTable(recs))
@@ -389,6 +401,41 @@ func (s *reportSet) figures() (out []drawing, tables []reports.Table, err error)
 	return out, tables, nil
 }
 
+// underFaults reports whether the points are one scenario under faults.
+func underFaults(recs []*record.Record) bool {
+	return len(recs) > 0 && reports.FaultOf(recs[0]) != ""
+}
+
+// calmFirst puts the run without a fault before the others.
+func calmFirst(recs []*record.Record) []*record.Record {
+	runs := slices.Clone(recs)
+	slices.SortStableFunc(runs, func(a, b *record.Record) int {
+		calm := func(r *record.Record) int {
+			if reports.FaultOf(r) == reports.NoFault {
+				return 0
+			}
+			return 1
+		}
+		return calm(a) - calm(b)
+	})
+	return runs
+}
+
+// faulty reports whether the set is a scenario under faults.
+func (s *reportSet) faulty() bool { return len(s.Sweeps) == 1 && underFaults(s.Sweeps[0]) }
+
+// recoveries is how each run of such a set came through its fault.
+func (s *reportSet) recoveries() (out []reports.Recovery) {
+	if !s.faulty() {
+		return nil
+	}
+	runs := calmFirst(s.Sweeps[0])
+	for _, r := range runs {
+		out = append(out, reports.Recover(runs[0], r))
+	}
+	return out
+}
+
 // varied lists the keys that a sweep varied, in order of first appearance.
 func varied(recs []*record.Record) []string {
 	var keys []string
@@ -430,6 +477,8 @@ func (s *reportSet) commands() []string {
 		return append(out, fmt.Sprintf("spillway sweep %s --arm sim, with the settings and seeds of the table", m.Header.Scenario))
 	case s.Main == nil && len(s.Layers) > 0:
 		return append(out, "make layers")
+	case s.faulty():
+		return append(out, fmt.Sprintf("make chaos SEED=%d", m.Header.Seed))
 	case s.Main == nil:
 		return append(out, "make sweep")
 	case s.Baseline != nil || len(s.Sweeps) > 0:

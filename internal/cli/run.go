@@ -12,7 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"spillway/internal/deploy"
 	"spillway/internal/record"
+	"spillway/internal/wire"
 	"spillway/reference"
 	"spillway/scenarios"
 	"spillway/scenarios/attack"
@@ -23,12 +25,29 @@ type target struct {
 	Target     string `placeholder:"URL" help:"Drive this URL instead of the bundled backend."`
 	AdminURL   string `placeholder:"URL" help:"Admin part of the target: timed faults, config changes, samples."`
 	AdminToken string `env:"SPILLWAY_ADMIN_TOKEN" placeholder:"TOKEN" help:"Token of the admin part."`
+	Redis      string `env:"SPILLWAY_REDIS" placeholder:"URL" help:"Redis of the target, to prove its invariants after the run."`
+	DB         string `name:"db" env:"SPILLWAY_DB" placeholder:"URL" help:"Database of the target, for the same."`
+	Deployment string `placeholder:"PROJECT" help:"The target is this compose project on the local Docker engine: faults are done to its containers."`
 	InFlight   int    `default:"12000" help:"Most requests in flight; what is due beyond it waits, and counts as late."`
 }
 
 // drainWithin bounds the wait for an accepted booking to be written after the
 // run: twice the time that the default queue needs at the default rate.
 const drainWithin = 10 * time.Second
+
+// readyAgain bounds the wait for a backend to be whole again after the run.
+const readyAgain = 30 * time.Second
+
+// untilReady waits until an admin part says that it is ready, at most within.
+func untilReady(ctx context.Context, adminURL string, within time.Duration) error {
+	for end := time.Now().Add(within); ; {
+		err := answers(ctx, adminURL+wire.PathReady, 5*time.Second)
+		if err == nil || ctx.Err() != nil || time.Now().After(end) {
+			return err
+		}
+		time.Sleep(250 * time.Millisecond)
+	}
+}
 
 // runOne runs a scaled scenario once and returns its record with the invariants
 // checked. Without a target it runs the bundled backend for it, whose files go to
@@ -59,8 +78,19 @@ func runOne(ctx context.Context, sc *scenarios.Scaled, to target, dir, name stri
 	opt.OnAccepted = func(t attack.Accepted) {
 		accepted = append(accepted, reference.AcceptedTicket{Ticket: t.Ticket})
 	}
+	mended := func() error { return nil }
+	if to.Deployment != "" {
+		d, err := deploy.Open(ctx, to.Deployment)
+		if err != nil {
+			return nil, environment(err)
+		}
+		opt.Inject, mended = d.Inject, d.Close
+	}
 	defer bound(b != nil)()
 	rec, err := attack.Run(ctx, sc, opt)
+	if broken := mended(); broken != nil && err == nil {
+		rec.Header.Notes = append(rec.Header.Notes, strings.ReplaceAll(broken.Error(), "\n", "; "))
+	}
 	if err != nil {
 		if b != nil {
 			err = errors.Join(err, b.stop())
@@ -77,8 +107,16 @@ func runOne(ctx context.Context, sc *scenarios.Scaled, to target, dir, name stri
 	rec.Header.Commit = version()
 	rec.Header.Machine = machine()
 	rec.Header.Baseline = sc.Full.Baseline
+	if b == nil && (to.DB == "" || to.AdminURL == "") {
+		rec.Header.Notes = append(rec.Header.Notes, "the target is not the bundled backend, and its stores and admin part were not given: its invariants were not checked")
+		return rec, nil
+	}
 	if b == nil {
-		rec.Header.Notes = append(rec.Header.Notes, "the target is not the bundled backend: its invariants were not checked")
+		there := &backend{Ready: reference.Ready{AdminURL: strings.TrimSuffix(to.AdminURL, "/"), AdminToken: to.AdminToken, Redis: to.Redis, Database: to.DB}}
+		if err := checkInvariants(context.WithoutCancel(ctx), there, sc, rec, accepted); err != nil {
+			rec.Header.Notes = append(rec.Header.Notes, "the invariants were not checked: "+err.Error())
+			return rec, err
+		}
 		return rec, nil
 	}
 	// Reconcile before the child stops, whatever the signal says: the rows are
@@ -125,6 +163,10 @@ func removeIfEmpty(file string) error {
 // checkInvariants drains the backend and writes into the record what the stores'
 // own rows say.
 func checkInvariants(ctx context.Context, b *backend, sc *scenarios.Scaled, rec *record.Record, accepted []reference.AcceptedTicket) error {
+	// After a fault the sale may still be rebuilt, and who was killed still start.
+	if err := untilReady(ctx, b.AdminURL, readyAgain); err != nil {
+		rec.Header.Notes = append(rec.Header.Notes, fmt.Sprintf("%v after the run: %v", readyAgain, err))
+	}
 	drained, err := b.drain(ctx, drainWithin)
 	if err != nil {
 		return err
@@ -177,4 +219,20 @@ func count[T int | uint64 | int64](n T) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// fresh starts a deployment's sale again and waits until all of it is ready.
+func fresh(ctx context.Context, to target) error {
+	d, err := deploy.Open(ctx, to.Deployment)
+	if err != nil {
+		return err
+	}
+	return d.Fresh(ctx, func(ctx context.Context) error {
+		for _, url := range []string{to.AdminURL + wire.PathReady, to.Target + wire.PathHealth} {
+			if err := answers(ctx, url, 5*time.Second); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -137,7 +137,7 @@ func atScales(a *app, show *progress, list []*scenarios.Scaled, opt sim.Options)
 		}
 		rec, err := sim.Run(a.ctx, sc, opt)
 		switch {
-		case errors.Is(err, sim.ErrNative):
+		case errors.Is(err, sim.ErrNative), errors.Is(err, sim.ErrFault):
 			return nil, badInput(err)
 		case err != nil:
 			return nil, err

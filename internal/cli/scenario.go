@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"spillway/internal/draw"
+	"spillway/internal/fault"
 	"spillway/internal/record"
 	"spillway/scenarios"
 )
@@ -19,6 +20,7 @@ type scenarioCmd struct {
 	Show     scenarioShowCmd     `cmd:"" help:"Print a scenario with all it extends merged in."`
 	Explain  scenarioExplainCmd  `cmd:"" help:"What the similarity law makes of a scenario, and what it predicts."`
 	Validate scenarioValidateCmd `cmd:"" help:"Check a scenario file."`
+	Faults   scenarioFaultsCmd   `cmd:"" help:"The faults that a scenario can name, and what each arm makes of them."`
 }
 
 type scenarioListCmd struct {
@@ -113,6 +115,30 @@ func (c *scenarioValidateCmd) Run(a *app) error {
 			return badInput(err)
 		}
 		fmt.Fprintf(a.stdout, "%s: ok (%s, %d objectives)\n", name, s.Mode, len(s.Objectives))
+	}
+	return nil
+}
+
+type scenarioFaultsCmd struct {
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *scenarioFaultsCmd) Run(a *app) error {
+	if c.JSON {
+		return writeJSON(a, fault.Table)
+	}
+	for _, r := range fault.Table {
+		fmt.Fprintf(a.stdout, "%s: %s\n", r.Kind, r.Does)
+		sim := r.Simulator
+		if sim == "" {
+			sim = "cannot: " + r.Why
+		}
+		for _, l := range [][2]string{{"target", strings.Join(r.Targets, ", ")}, {"amount", r.Amounts()},
+			{"embedded", r.Embedded}, {"deployment", r.Deployment}, {"simulator", sim}} {
+			if l[1] != "" {
+				fmt.Fprintf(a.stdout, "  %-11s %s\n", l[0], l[1])
+			}
+		}
 	}
 	return nil
 }

@@ -125,7 +125,7 @@ func (c *simCmd) Run(a *app, line *kong.Context) error {
 	debug.SetGCPercent(percent)
 	debug.FreeOSMemory() // the tables are done with; the report needs room of its own
 	switch {
-	case errors.Is(err, sim.ErrNative):
+	case errors.Is(err, sim.ErrNative), errors.Is(err, sim.ErrFault):
 		return badInput(err)
 	case err != nil:
 		return err

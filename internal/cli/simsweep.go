@@ -84,7 +84,7 @@ func (s simulation) arm() (arm, error) {
 				return nil, err
 			}
 			rec, err := sim.Run(ctx, sc, opt)
-			if errors.Is(err, sim.ErrNative) {
+			if errors.Is(err, sim.ErrNative) || errors.Is(err, sim.ErrFault) {
 				return nil, badInput(err)
 			}
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"spillway/internal/booking"
+	"spillway/internal/fault"
 	"spillway/internal/record"
 	"spillway/reports"
 	"spillway/reports/gate"
@@ -56,8 +57,8 @@ func (c *validateCmd) spec(point string) (*scenarios.Spec, []record.Setting, err
 			if len(spec.Faults) > 0 {
 				return nil, nil, badInput(fmt.Errorf("point %s: scenario %s has faults of its own; choose one without", word, c.Scenario))
 			}
-			fault := fmt.Sprintf("\nfaults:\n  - {at: %v, kind: %s, for: %v}\n", stopAt, scenarios.FaultWriterStop, stopFor)
-			again, err := scenarios.Parse([]byte(spec.Text+fault), c.Scenario)
+			stop := fmt.Sprintf("\nfaults:\n  - {at: %v, kind: %s, for: %v}\n", stopAt, fault.WriterStop, stopFor)
+			again, err := scenarios.Parse([]byte(spec.Text+stop), c.Scenario)
 			if err != nil {
 				return nil, nil, badInput(fmt.Errorf("point %s: %w", word, err))
 			}

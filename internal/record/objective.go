@@ -25,6 +25,7 @@ const (
 	KindSoldOut                                 // sold-out.at: scenario time of the last reservation
 	KindQueueDepth                              // queue.depth.max: entries of the run, not scaled up
 	KindGatewayLoad                             // gateway.load.max: offered work / capacity
+	KindReturn                                  // SAMPLE.return: its level at the end / at the beginning, see ReturnSamples
 )
 
 // Unit is the unit of an objective's value.
@@ -91,6 +92,12 @@ func spanNames() []string {
 	return append(slices.Clone(booking.Steps()), SpanBooking, SpanLedger)
 }
 
+// ReturnSamples lists the samples of which an objective may say how far they must
+// come back to where they were.
+func ReturnSamples() []string {
+	return []string{SampleQueueDepth, SampleMemory, SampleGoroutines, SampleDescriptors}
+}
+
 // maxObjective bounds the text of an objective, in bytes.
 const maxObjective = 200
 
@@ -148,6 +155,10 @@ func (o *Objective) parseName(name string) error {
 	// The point of p99.9 is not a separator.
 	if n := len(words); n >= 2 && len(words[n-2]) > 1 && words[n-2][0] == 'p' && isDigits(words[n-2][1:]) && isDigits(words[n-1]) {
 		words = append(words[:n-2:n-2], words[n-2]+"."+words[n-1])
+	}
+	if sample, ok := strings.CutSuffix(name, ".return"); ok {
+		o.Kind, o.Unit, o.Stat = KindReturn, UnitRatio, sample
+		return known("sample", sample, ReturnSamples())
 	}
 	switch words[0] {
 	case "invariant":
@@ -307,6 +318,8 @@ func (o *Objective) Name() string {
 		return "invariant." + o.Stat
 	case KindLateness:
 		return "attack.lateness." + o.Stat
+	case KindReturn:
+		return o.Stat + ".return"
 	case KindSpan:
 		name := o.Span
 		for _, w := range []string{o.Outcome, o.Window, o.Stat} {

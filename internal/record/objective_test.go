@@ -121,3 +121,13 @@ func FuzzParseObjective(f *testing.F) {
 		}
 	})
 }
+
+func TestReturnObjective(t *testing.T) {
+	o, err := ParseObjective("process.goroutines.return < 1.1")
+	if err != nil || o.Kind != KindReturn || o.Stat != SampleGoroutines || o.Unit != UnitRatio || o.Name() != "process.goroutines.return" {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	if _, err := ParseObjective("process.goroutine.return < 1.1"); err == nil || !strings.Contains(err.Error(), `did you mean "process.goroutines"`) {
+		t.Fatal(err)
+	}
+}

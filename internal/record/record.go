@@ -73,6 +73,9 @@ const (
 	SampleEdgeHits     = "edge.hits"             // cumulative
 	SampleEdgeMisses   = "edge.misses"           // cumulative
 	SampleProbability  = "admission.probability" // 0..1, as configured now
+	SampleMemory       = "process.memory"        // bytes that are resident, of the backend's process
+	SampleGoroutines   = "process.goroutines"    // of the backend's process
+	SampleDescriptors  = "process.descriptors"   // open files and connections of the backend's process
 )
 
 // Point is one sample.
@@ -183,6 +186,8 @@ type Record struct {
 const (
 	MarkSoldOut       = "sold-out"       // the last reservation was taken
 	MarkLastConfirmed = "last-confirmed" // the last row was written
+	MarkFault         = "fault"          // the fault of a chaos run began
+	MarkFaultEnd      = "fault-end"      // and ended
 )
 
 // New is an empty record with its maps made.

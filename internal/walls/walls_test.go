@@ -25,12 +25,15 @@ var may = map[string][]string{
 	"internal/booking":            {},
 	"internal/clock":              {},
 	"internal/draw":               {},
+	"internal/containers":         {},
+	"internal/fault":              {},
+	"internal/netfault":           {"internal/clock", "internal/draw", "internal/booking"},
 	"internal/policy":             {"internal/booking"},
 	"internal/record":             {"internal/booking"},
 	"internal/record/recordtest":  {"internal/record", "internal/booking"},
 	"internal/wire":               {"internal/booking"},
-	"scenarios":                   {"internal/policy", "internal/record", "internal/draw", "internal/booking"},
-	"scenarios/attack":            {"scenarios", "internal/policy", "internal/clock", "internal/draw", "internal/booking", "internal/record", "internal/wire"},
+	"scenarios":                   {"internal/fault", "internal/policy", "internal/record", "internal/draw", "internal/booking"},
+	"scenarios/attack":            {"scenarios", "internal/fault", "internal/policy", "internal/clock", "internal/draw", "internal/booking", "internal/record", "internal/wire"},
 	"internal/sweep":              {"scenarios", "internal/draw", "internal/record"},
 	"sim/des":                     {"internal/clock"},
 	"sim/window":                  {},
@@ -45,16 +48,18 @@ var may = map[string][]string{
 	"reference/ledger":            layer,
 	"reference/ledger/ledgertest": append([]string{"reference/ledger"}, layer...),
 	"reference/lottery":           layer,
+	"reference/crashtest":         {},
 	"reference": append([]string{"reference/edge", "reference/admission", "reference/gateway", "reference/stock",
-		"reference/queue", "reference/ledger", "reference/lottery"}, layer...),
-	"reports":        {"internal/record", "internal/booking"},
-	"reports/plot":   {"internal/record", "internal/booking", "reports"},
-	"reports/page":   {"internal/record", "internal/booking", "reports", "reports/gate"},
-	"reports/gate":   {"internal/record", "internal/booking", "reports"},
-	"sim/model":      {"sim/des", "sim/window", "internal/policy", "internal/draw", "internal/booking", "internal/record", "scenarios"},
-	"sim":            {"sim/model", "scenarios", "internal/record", "internal/draw", "internal/booking"},
-	"internal/cli":   {"*"},
-	"internal/walls": {},
+		"reference/queue", "reference/ledger", "reference/lottery", "internal/fault", "internal/netfault"}, layer...),
+	"reports":         {"internal/record", "internal/booking"},
+	"reports/plot":    {"internal/record", "internal/booking", "reports"},
+	"reports/page":    {"internal/record", "internal/booking", "reports", "reports/gate"},
+	"reports/gate":    {"internal/record", "internal/booking", "reports"},
+	"sim/model":       {"internal/fault", "sim/des", "sim/window", "internal/policy", "internal/draw", "internal/booking", "internal/record", "scenarios"},
+	"sim":             {"sim/model", "scenarios", "internal/record", "internal/draw", "internal/booking"},
+	"internal/cli":    {"*"},
+	"internal/deploy": {"internal/clock", "internal/fault", "internal/wire"},
+	"internal/walls":  {},
 }
 
 // layer is what one layer of the reference backend may import: never another layer.
@@ -218,7 +223,8 @@ func TestWallTime(t *testing.T) {
 func TestSampleNames(t *testing.T) {
 	known := []string{record.SampleGatewayLoad, record.SampleGatewayRoom, record.SampleGatewayBusy, record.SampleRung,
 		record.SampleStockFree, record.SampleClosedAge, record.SampleQueueDepth, record.SampleQueueAge, record.SampleDead,
-		record.SampleWritten, record.SampleDatabaseWait, record.SampleEdgeHits, record.SampleEdgeMisses, record.SampleProbability}
+		record.SampleWritten, record.SampleDatabaseWait, record.SampleEdgeHits, record.SampleEdgeMisses, record.SampleProbability,
+		record.SampleMemory, record.SampleGoroutines, record.SampleDescriptors}
 	if got := reference.SampleNames(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(known))) {
 		t.Errorf("the backend's samples are %v, the record's %v", got, known)
 	}

@@ -23,11 +23,12 @@ const (
 
 // Paths of the admin part. Every call carries "Authorization: Bearer TOKEN".
 const (
-	PathAdminStart   = "/admin/start"   // POST a Start
-	PathAdminConfig  = "/admin/config"  // POST a Change
-	PathAdminFaults  = "/admin/faults"  // POST a Fault
-	PathAdminSamples = "/admin/samples" // GET ?since=NANOSECONDS, answers Samples
-	PathAdminDrain   = "/admin/drain"   // POST, answers Drained when the queue is empty or the query's ?within=DURATION is over
+	PathAdminStart   = "/admin/start"        // POST a Start
+	PathAdminConfig  = "/admin/config"       // POST a Change
+	PathAdminFaults  = "/admin/faults"       // POST a Fault
+	PathAdminCheck   = "/admin/faults/check" // POST a Fault: answered like PathAdminFaults, and nothing is done
+	PathAdminSamples = "/admin/samples"      // GET ?since=NANOSECONDS, answers Samples
+	PathAdminDrain   = "/admin/drain"        // POST, answers Drained when the queue is empty or the query's ?within=DURATION is over
 )
 
 // Headers.
@@ -80,6 +81,9 @@ type Submit struct {
 	Item  int    `json:"item"`
 	Epoch *int64 `json:"epoch,omitempty"` // the epoch whose coin passed, gate coin only
 	Other bool   `json:"other,omitempty"` // lottery: takes another type in the same shop
+	// Phone is the person's number, where the backend goes by numbers. It is in
+	// the body because URLs and headers end up in logs.
+	Phone string `json:"phone,omitempty"`
 }
 
 // Answer answers a submit and, in its later fields, a poll.
@@ -103,22 +107,23 @@ type Change struct {
 	Kill        *bool    `json:"kill,omitempty"` // kill switch: refuse every submit
 }
 
-// Fault starts a fault. It ends by itself after For.
+// Fault starts a fault. It ends by itself after For. The words, targets and amounts
+// are those of internal/fault.
 type Fault struct {
-	Kind string        `json:"kind"` // writer-stop, slow-store, instance-loss
-	For  time.Duration `json:"for_ns"`
-	// Amount is the kind's strength: slow-store, extra seconds per call;
-	// instance-loss, how many instances; writer-stop, ignored.
-	Amount float64 `json:"amount,omitempty"`
+	Kind   string        `json:"kind"`
+	For    time.Duration `json:"for_ns"`
+	Amount float64       `json:"amount,omitempty"` // the kind's strength, in its unit
+	Target string        `json:"target,omitempty"` // what is hit; "" for a kind without targets
 }
 
 // Samples are the backend's own measurements since a moment.
 type Samples struct {
-	NowNanos int64                   `json:"now_ns"` // the backend's offset at the answer
-	Series   map[string][][2]float64 `json:"series"` // name to (offset in seconds, value)
-	Marks    map[string]float64      `json:"marks"`  // name to offset in seconds
-	Totals   map[string]float64      `json:"totals"` // counters since the start, for cross-checks
-	Waited   map[string][][2]float64 `json:"waited"` // "ledger": (written at offset s, accepted-to-written s), since the moment
+	NowNanos int64                   `json:"now_ns"`          // the backend's offset at the answer
+	Series   map[string][][2]float64 `json:"series"`          // name to (offset in seconds, value)
+	Marks    map[string]float64      `json:"marks"`           // name to offset in seconds
+	Totals   map[string]float64      `json:"totals"`          // counters since the start, for cross-checks
+	Waited   map[string][][2]float64 `json:"waited"`          // "ledger": (written at offset s, accepted-to-written s), since the moment
+	Notes    []string                `json:"notes,omitempty"` // what a report should say: of the backend itself, and of members of a deployment that did not answer
 }
 
 // Drained answers a drain.

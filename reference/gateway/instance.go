@@ -23,6 +23,8 @@ type Instance struct {
 	source Source
 
 	up     atomic.Bool
+	life   atomic.Uint64
+	halted atomic.Pointer[chan struct{}] // closed when it goes on; nil = it runs
 	flag   atomic.Pointer[flag]
 	mu     sync.Mutex // held while the flag is read anew
 	errors atomic.Uint64
@@ -47,6 +49,44 @@ func (i *Instance) Up() bool { return i.up.Load() }
 
 // SetUp takes the instance out of service or back.
 func (i *Instance) SetUp(up bool) { i.up.Store(up) }
+
+// Kill ends a life of the instance: what it holds in memory is gone, and requests
+// that began in it have nobody left to answer them.
+func (i *Instance) Kill() {
+	i.life.Add(1)
+	i.flag.Store(nil)
+}
+
+// Life is the number of the instance's present life.
+func (i *Instance) Life() uint64 { return i.life.Load() }
+
+// Halt makes whoever calls Wait wait until Halt(false).
+func (i *Instance) Halt(on bool) {
+	var next *chan struct{}
+	if on {
+		gate := make(chan struct{})
+		next = &gate
+	}
+	if old := i.halted.Swap(next); old != nil {
+		close(*old)
+	}
+}
+
+// Wait returns at once while the instance runs. While it is halted it waits until
+// it runs again or ctx ends.
+func (i *Instance) Wait(ctx context.Context) {
+	for {
+		gate := i.halted.Load()
+		if gate == nil {
+			return
+		}
+		select {
+		case <-*gate:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
 // State is the closed check's answer. now is the clock that the flag's life is
 // counted on and run the offset in the run, which the opening hours are. When

@@ -110,7 +110,7 @@ func New(o Options) *Station {
 	o.Lowest = max(o.Lowest, 1)
 	s := &Station{o: o, rung: booking.RungFull, budget: o.Budget, queues: make([]fifo, o.Lowest)}
 	if !o.Native {
-		s.all = max(1, int(math.Round(o.Capacity*o.UnitTime.Seconds())))
+		s.all, _ = Slots(o.Capacity, o.UnitTime)
 		s.slots = make([]time.Duration, s.all)
 		s.unit = float64(s.all) / o.Capacity * 1e9
 		// Free since before anything: offsets may be negative.
@@ -119,6 +119,14 @@ func New(o Options) *Station {
 		}
 	}
 	return s
+}
+
+// Slots is how many slots a capacity in units per second has, and how long a unit
+// of work takes in one. There is at least one slot, and the capacity holds: a
+// capacity that would fill less than one makes its units slower.
+func Slots(capacity float64, unitTime time.Duration) (slots int, unit time.Duration) {
+	slots = max(1, int(math.Round(capacity*unitTime.Seconds())))
+	return slots, time.Duration(math.Round(float64(slots) / capacity * 1e9))
 }
 
 // Slots is the number of slots now and with every instance up.

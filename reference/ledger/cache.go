@@ -72,6 +72,14 @@ func (c *Cache) Put(ctx context.Context, results map[booking.Ticket]Result) erro
 	return nil
 }
 
+// Drop takes a ticket out of the cache; a poll then asks the database.
+func (c *Cache) Drop(ctx context.Context, t booking.Ticket) error {
+	if err := c.client.HDel(ctx, c.key, t.String()).Err(); err != nil {
+		return fmt.Errorf("ledger: taking ticket %s out of the result cache: %w", t, err)
+	}
+	return nil
+}
+
 // All calls f for every ticket in the cache, in no stated order; one may come
 // twice while it is written to. It stops at f's first error. A field that cannot
 // be read comes as unmapped.

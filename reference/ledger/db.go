@@ -5,18 +5,19 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
-	"strings"
+	"math"
 	"time"
-
-	_ "modernc.org/sqlite" // registers the driver "sqlite"
 
 	"spillway/internal/booking"
 )
 
 // ErrDatabase is wrapped by Open when the URL names a database that this program
 // does not speak.
-var ErrDatabase = errors.New(`want "sqlite:PATH"`)
+var ErrDatabase = errors.New(`want "sqlite:PATH" or "postgres://USER@HOST:PORT/NAME"`)
+
+// ErrDown is wrapped when the database itself could not write: out of reach, out
+// of connections, out of disk, shutting down. The same rows may be tried again.
+var ErrDown = errors.New("the database is down, not a row bad")
 
 // DBOptions sets up a DB.
 type DBOptions struct {
@@ -24,20 +25,32 @@ type DBOptions struct {
 	Cycle int
 	// Readers is the size of the read pool; 0 = 4.
 	Readers int
+	// Around goes around every transaction and read: it makes the call, or fails in
+	// its stead, or loses its answer. For faults; nil = calls are made as they are.
+	Around func(ctx context.Context, call func(context.Context) error) error
+	// Tap is called before and after each step of a transaction of the writing
+	// connection with the step's point, as in "ledger.commit.before"; an error of
+	// it is the step's. For faults and crashes; nil = nobody.
+	Tap func(ctx context.Context, point string) error
 }
 
 // DB is the ledger's database. It is safe for concurrent use.
 type DB struct {
 	dialect dialect
-	write   *sql.DB // one connection; nil when read only
+	write   *sql.DB // nil when read only
 	read    *sql.DB
 	cycle   int
+	around  func(ctx context.Context, call func(context.Context) error) error
+	tap     func(ctx context.Context, point string) error
 }
 
 // Row is an accepted submit to be written.
 type Row struct {
 	booking.Accepted
 	Written time.Duration // offset to be kept as the moment of writing
+	// Epoch is the fence's epoch at which the row was read from the queue; a batch
+	// of an older one fails with ErrStale. 0 = not fenced.
+	Epoch int64
 }
 
 // Verdict is what became of a Row.
@@ -77,24 +90,25 @@ type Result struct {
 	Waited  time.Duration   // accepted to written, when confirmed
 }
 
-// Open opens the database that the URL names and makes its tables. The folder
-// must exist.
+// Open opens the database that the URL names and makes its tables: "sqlite:PATH",
+// whose folder must exist, or "postgres://USER:PASSWORD@HOST:PORT/NAME", which
+// must exist. No error shows a password.
 func Open(ctx context.Context, rawURL string, o DBOptions) (*DB, error) {
-	path, err := sqlitePath(rawURL)
+	d, err := dialectOf(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	d := sqliteDialect
-	db := &DB{dialect: d, cycle: o.Cycle}
-	if db.write, err = sql.Open(d.driver, d.source(path, false)); err != nil {
-		return nil, fmt.Errorf("ledger: opening %s: %w", rawURL, err)
+	db := &DB{dialect: d, cycle: o.Cycle, around: o.Around, tap: o.Tap}
+	if db.write, err = d.open(rawURL, false); err != nil {
+		return nil, err
 	}
-	db.write.SetMaxOpenConns(1) // SQLite has one writer; a second would only wait for locks
+	db.write.SetMaxOpenConns(d.writers)
+	db.write.SetMaxIdleConns(d.writers)
 	if err := db.makeTables(ctx); err != nil {
 		_ = db.write.Close() // the first error is the one that tells
-		return nil, fmt.Errorf("ledger: setting up %s: %w", rawURL, err)
+		return nil, fmt.Errorf("ledger: setting up %s: %w", d.name(rawURL), err)
 	}
-	if err := db.openReaders(ctx, rawURL, path, o); err != nil {
+	if err := db.openReaders(ctx, rawURL, o); err != nil {
 		_ = db.write.Close() // as above
 		return nil, err
 	}
@@ -104,18 +118,21 @@ func Open(ctx context.Context, rawURL string, o DBOptions) (*DB, error) {
 // OpenReadOnly opens an existing database for reading, from another process if
 // need be. Writing methods then fail.
 func OpenReadOnly(ctx context.Context, rawURL string, o DBOptions) (*DB, error) {
-	path, err := sqlitePath(rawURL)
+	d, err := dialectOf(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{dialect: sqliteDialect, cycle: o.Cycle}
-	return db, db.openReaders(ctx, rawURL, path, o)
+	db := &DB{dialect: d, cycle: o.Cycle, around: o.Around}
+	if err := db.openReaders(ctx, rawURL, o); err != nil {
+		return nil, err
+	}
+	return db, nil
 }
 
-func (db *DB) openReaders(ctx context.Context, rawURL, path string, o DBOptions) error {
+func (db *DB) openReaders(ctx context.Context, rawURL string, o DBOptions) error {
 	var err error
-	if db.read, err = sql.Open(db.dialect.driver, db.dialect.source(path, true)); err != nil {
-		return fmt.Errorf("ledger: opening %s: %w", rawURL, err)
+	if db.read, err = db.dialect.open(rawURL, true); err != nil {
+		return err
 	}
 	n := o.Readers
 	if n <= 0 {
@@ -130,9 +147,18 @@ func (db *DB) openReaders(ctx context.Context, rawURL, path string, o DBOptions)
 	}
 	if err != nil {
 		_ = db.read.Close() // the first error is the one that tells
-		return fmt.Errorf("ledger: reading %s: %w", rawURL, err)
+		return fmt.Errorf("ledger: reading %s: %w", db.dialect.name(rawURL), err)
 	}
 	return nil
+}
+
+// ShownURL is a database URL as it may be printed: without its password.
+func ShownURL(rawURL string) string {
+	d, err := dialectOf(rawURL)
+	if err != nil {
+		return ""
+	}
+	return d.name(rawURL)
 }
 
 // Close closes the database. Transactions under way are rolled back.
@@ -149,117 +175,138 @@ func (db *DB) Close() error {
 
 var errReadOnly = errors.New("ledger: the database was opened for reading only")
 
-// transact runs f in a transaction of the writing connection.
+// clashesMost is how often a transaction is tried before its clash with others is
+// an error.
+const clashesMost = 10
+
+// transact runs f in a transaction; f runs again when that clashed with another.
 func (db *DB) transact(ctx context.Context, what string, f func(*sql.Tx) error) error {
 	if db.write == nil {
 		return errReadOnly
 	}
-	tx, err := db.write.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("ledger: %s: %w", what, err)
+	var err error
+	for range clashesMost {
+		if err = db.call(ctx, func(ctx context.Context) error { return db.transactOnce(ctx, f) }); err == nil {
+			return nil
+		}
+		if !db.dialect.again(err) {
+			break
+		}
 	}
-	if err := f(tx); err != nil {
-		_ = tx.Rollback() // f's error is the one that tells
-		return fmt.Errorf("ledger: %s: %w", what, err)
+	return fmt.Errorf("ledger: %s: %w", what, err)
+}
+
+// call makes a call with Around around it. What that says of its own is the
+// connection's failure, not the call's.
+func (db *DB) call(ctx context.Context, f func(context.Context) error) error {
+	if db.around == nil {
+		return f(ctx)
 	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("ledger: %s: %w", what, err)
+	var inner error
+	err := db.around(ctx, func(ctx context.Context) error {
+		inner = f(ctx)
+		return inner
+	})
+	if err != nil && err != inner {
+		return fmt.Errorf("%w: %w", err, ErrDown)
 	}
-	return nil
+	return err
+}
+
+func (db *DB) transactOnce(ctx context.Context, f func(*sql.Tx) error) error {
+	var tx *sql.Tx
+	err := db.step(ctx, "ledger.begin", func() (err error) {
+		tx, err = db.write.BeginTx(ctx, nil)
+		return err
+	})
+	if err == nil {
+		err = f(tx)
+	}
+	if err == nil {
+		if err = db.step(ctx, "ledger.commit", tx.Commit); err == nil {
+			return nil
+		}
+	}
+	if tx != nil {
+		// What went wrong first is what tells, and after a commit there is nothing
+		// to roll back.
+		_ = db.step(ctx, "ledger.rollback", tx.Rollback)
+	}
+	return err
+}
+
+// step does one step of a transaction, with the taps before and after it.
+func (db *DB) step(ctx context.Context, point string, do func() error) error {
+	if db.tap == nil {
+		return do()
+	}
+	if err := db.tap(ctx, point+".before"); err != nil {
+		if point == "ledger.rollback" {
+			_ = do() // whatever becomes of the process, its transaction ends
+		}
+		return err
+	}
+	if err := do(); err != nil && point != "ledger.rollback" {
+		return err
+	}
+	return db.tap(ctx, point+".after")
 }
 
 // WriteBatch books the rows in one transaction, in order, and says of each what
-// became of it. On an error nothing of the batch stands. Writing a batch again
-// changes nothing.
+// became of it. On an error nothing of the batch stands; one that no row is to
+// blame for wraps ErrDown, and rows that are fenced off fail with ErrStale.
+// Writing a batch again changes nothing.
 func (db *DB) WriteBatch(ctx context.Context, rows []Row) ([]RowResult, error) {
-	return db.writeAll(ctx, "bookings", insertBooking, rows)
+	return db.writeAll(ctx, "bookings", rows)
 }
 
 // WriteEntries writes lottery entries like WriteBatch writes bookings.
 func (db *DB) WriteEntries(ctx context.Context, rows []Row) ([]RowResult, error) {
-	return db.writeAll(ctx, "entries", insertEntry, rows)
+	return db.writeAll(ctx, "entries", rows)
 }
 
+// errClash is not a refusal: under this ticket another user is confirmed, and a
+// ticket has one fate only. It makes the entry a dead letter.
 var errClash = errors.New("the ticket is another user's")
 
-const (
-	insertBooking = `INSERT INTO bookings (ticket, person, cycle, item, accepted, written)
-		SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM refused WHERE ticket = ?)
-		ON CONFLICT DO NOTHING`
-	insertEntry = `INSERT INTO entries (ticket, person, cycle, item, accepted, written, other)
-		SELECT ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM refused WHERE ticket = ?)
-		ON CONFLICT DO NOTHING`
-	insertRefused = `INSERT INTO refused (ticket, person, cycle, item, accepted, written, reason)
-		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
-)
+const reasonTurned = "the user holds another reservation of this cycle"
 
-func (db *DB) writeAll(ctx context.Context, table, insert string, rows []Row) ([]RowResult, error) {
+func (db *DB) writeAll(ctx context.Context, table string, rows []Row) (out []RowResult, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	out := make([]RowResult, 0, len(rows))
-	err := db.transact(ctx, fmt.Sprintf("writing %d rows", len(rows)), func(tx *sql.Tx) error {
-		stmt, err := tx.PrepareContext(ctx, db.dialect.bind(insert))
-		if err != nil {
+	err = db.transact(ctx, fmt.Sprintf("writing %d rows", len(rows)), func(tx *sql.Tx) error {
+		if err := db.fenced(ctx, tx, rows[0].Epoch); err != nil {
 			return err
 		}
-		defer stmt.Close() // the transaction owns it; nothing can fail that matters
-		for _, r := range rows {
-			res, err := db.writeOne(ctx, tx, stmt, table, r)
-			if err != nil {
-				return fmt.Errorf("ticket %s: %w", r.Ticket, err)
-			}
-			out = append(out, res)
-		}
-		return nil
+		out, err = db.dialect.write(ctx, tx, db, table, rows)
+		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (db *DB) writeOne(ctx context.Context, tx *sql.Tx, insert *sql.Stmt, table string, r Row) (RowResult, error) {
-	args := []any{r.Ticket[:], int64(r.User), db.cycle, r.Item, int64(r.At), int64(r.Written)}
-	if table == "entries" {
-		args = append(args, r.Other)
-	}
-	res, err := insert.ExecContext(ctx, append(args, r.Ticket[:])...)
-	if err != nil {
-		return RowResult{}, err
-	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return RowResult{}, err
-	}
-	if n == 1 {
-		return RowResult{Verdict: Written, Waited: r.Written - r.At}, nil
-	}
-	// Something stands in its way: itself, its owner's other ticket, or an old no.
-	var person, accepted, written int64
-	err = tx.QueryRowContext(ctx, db.dialect.bind("SELECT person, accepted, written FROM "+table+" WHERE ticket = ?"),
-		r.Ticket[:]).Scan(&person, &accepted, &written)
-	reason := "the user holds another reservation of this cycle"
 	switch {
-	case err == nil && person == int64(r.User):
-		return RowResult{Verdict: Already, Waited: time.Duration(written - accepted)}, nil
 	case err == nil:
-		// Not to be refused: under this ticket another user is confirmed, and a
-		// ticket has one fate only. An error makes the entry a dead letter.
-		return RowResult{}, errClash
-	case !errors.Is(err, sql.ErrNoRows):
-		return RowResult{}, err
+		return out, nil
+	case errors.Is(err, ErrDown):
+		return nil, err
+	case db.dialect.down(err):
+		return nil, fmt.Errorf("%w: %w", err, ErrDown)
 	}
-	if _, err := tx.ExecContext(ctx, db.dialect.bind(insertRefused),
-		r.Ticket[:], int64(r.User), db.cycle, r.Item, int64(r.At), int64(r.Written), reason); err != nil {
-		return RowResult{}, err
-	}
-	return RowResult{Verdict: Turned, Reason: reason}, nil
+	return nil, err
 }
 
 // Result is what the ledger says of a ticket: confirmed, refused, or unknown
 // when it has no row (the ticket may still be in the queue, or never existed).
-func (db *DB) Result(ctx context.Context, t booking.Ticket) (Result, error) {
+func (db *DB) Result(ctx context.Context, t booking.Ticket) (res Result, err error) {
+	err = db.call(ctx, func(ctx context.Context) error {
+		res, err = db.result(ctx, t)
+		return err
+	})
+	if err != nil {
+		return Result{Outcome: booking.Unknown}, err
+	}
+	return res, nil
+}
+
+func (db *DB) result(ctx context.Context, t booking.Ticket) (Result, error) {
 	for _, table := range [...]string{"bookings", "refused", "entries"} {
 		var accepted, written int64
 		err := db.read.QueryRowContext(ctx, db.dialect.bind("SELECT accepted, written FROM "+table+" WHERE ticket = ?"),
@@ -285,7 +332,10 @@ func (db *DB) EntryCount(ctx context.Context) (int64, error) { return db.count(c
 
 func (db *DB) count(ctx context.Context, table string) (int64, error) {
 	var n int64
-	if err := db.read.QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+	err := db.call(ctx, func(ctx context.Context) error {
+		return db.read.QueryRowContext(ctx, "SELECT count(*) FROM "+table).Scan(&n)
+	})
+	if err != nil {
 		return 0, fmt.Errorf("ledger: counting %s: %w", table, err)
 	}
 	return n, nil
@@ -309,6 +359,10 @@ func (db *DB) Sold(ctx context.Context, n int) ([]int, error) {
 
 // each runs a query of the read pool and calls f for each row.
 func (db *DB) each(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
+	return db.call(ctx, func(ctx context.Context) error { return db.eachRow(ctx, query, f, args...) })
+}
+
+func (db *DB) eachRow(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
 	rows, err := db.read.QueryContext(ctx, db.dialect.bind(query), args...)
 	if err != nil {
 		return fmt.Errorf("ledger: reading: %w", err)
@@ -333,19 +387,21 @@ func (db *DB) Probe(ctx context.Context) error {
 	})
 }
 
-// sqlitePath is the file that a URL names.
-func sqlitePath(rawURL string) (string, error) {
-	path, ok := strings.CutPrefix(rawURL, "sqlite:")
-	switch {
-	case strings.HasPrefix(rawURL, "postgres:"), strings.HasPrefix(rawURL, "postgresql:"):
-		return "", fmt.Errorf("ledger: PostgreSQL is not supported yet: %w", ErrDatabase)
-	case !ok || path == "":
-		return "", fmt.Errorf("ledger: database %.80q: %w", rawURL, ErrDatabase)
-	case strings.ContainsAny(path, "\x00"):
-		return "", fmt.Errorf("ledger: database path holds a zero byte: %w", ErrDatabase)
+// Full lets the database's file grow no more, as if its disk were full, or as it
+// will again. Only SQLite's can be held like this.
+func (db *DB) Full(ctx context.Context, full bool) error {
+	if db.dialect.writers != 1 || db.write == nil {
+		return errors.New("ledger: only the disk of a SQLite database that is open for writing can be filled from here")
 	}
-	return path, nil
+	pages := int64(math.MaxUint32 - 1) // SQLite's own default
+	if full {
+		if err := db.write.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
+			return fmt.Errorf("ledger: counting pages: %w", err)
+		}
+	}
+	// The writing side has one connection, and the limit belongs to it.
+	if _, err := db.write.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
+		return fmt.Errorf("ledger: limiting the file to %d pages: %w", pages, err)
+	}
+	return nil
 }
-
-// escapePath makes a path safe inside a "file:" URI.
-func escapePath(path string) string { return (&url.URL{Path: path}).EscapedPath() }

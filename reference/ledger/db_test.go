@@ -51,7 +51,9 @@ func TestOpenRefuses(t *testing.T) {
 	for url, want := range map[string]error{
 		"":                             ledger.ErrDatabase,
 		"sqlite:":                      ledger.ErrDatabase,
-		"postgres://localhost/x":       ledger.ErrDatabase,
+		"postgres://u:Secret1@h:port/": ledger.ErrDatabase,
+		"postgres://u:Secret1@/%zz":    ledger.ErrDatabase,
+		"postgres//u:Secret1@h":        ledger.ErrDatabase,
 		"mysql:x":                      ledger.ErrDatabase,
 		"sqlite:a\x00b":                ledger.ErrDatabase,
 		"sqlite:" + dir + "/none/x.db": nil,
@@ -64,7 +66,7 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%q: opened", url)
 			continue
 		}
-		if want != nil && !errors.Is(err, want) || strings.Contains(err.Error(), "\n") {
+		if want != nil && !errors.Is(err, want) || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "Secret1") {
 			t.Errorf("%q: %v", url, err)
 		}
 	}
@@ -110,6 +112,36 @@ func TestReadOnlyBeside(t *testing.T) {
 	defer again.Close()
 	if r, err := again.Result(ctx, ledgertest.Row(1, 1, 0).Ticket); err != nil || r.Outcome != booking.Confirmed {
 		t.Fatalf("after a restart: %+v, %v", r, err)
+	}
+}
+
+// A full disk is the database's fault and no row's.
+func TestFullDisk(t *testing.T) {
+	db := openSQLite(t)
+	if err := ledger.ExecForTest(db, "PRAGMA max_page_count = 60"); err != nil {
+		t.Fatal(err)
+	}
+	const size = 100
+	for n := 0; ; n += size {
+		rows := make([]ledger.Row, size)
+		for i := range rows {
+			rows[i] = ledgertest.Row(n+i, n+i, 0)
+		}
+		_, err := db.WriteBatch(context.Background(), rows)
+		if err == nil && n < 100*size {
+			continue
+		}
+		if !errors.Is(err, ledger.ErrDown) {
+			t.Fatalf("after %d rows: %v", n, err)
+		}
+		if got, err := db.Rows(context.Background()); got != int64(n) || err != nil {
+			t.Fatalf("%d rows, %v; want the %d of whole batches", got, err, n)
+		}
+		break
+	}
+	stolen := ledgertest.Row(0, 1, 0)
+	if _, err := db.WriteBatch(context.Background(), []ledger.Row{stolen}); err == nil || errors.Is(err, ledger.ErrDown) {
+		t.Fatalf("a bad row: %v", err)
 	}
 }
 

@@ -1,32 +1,41 @@
 package ledger
 
-import "context"
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
 
 // schemaVersion is the version of the tables.
 const schemaVersion = 1
 
 // dialect is everything in which one SQL database differs from another.
 type dialect struct {
-	driver string                                  // name under which database/sql knows it
-	source func(path string, readOnly bool) string // its data source
-	bind   func(query string) string               // turns "?" into the database's own parameters
-	blob   string                                  // type of a ticket
-	serial string                                  // an ascending primary key
+	open    func(rawURL string, readOnly bool) (*sql.DB, error) // talks to nobody yet
+	name    func(rawURL string) string                          // the URL as it may be shown
+	bind    func(query string) string                           // turns "?" into the database's own parameters
+	blob    string                                              // type of a ticket
+	serial  string                                              // an ascending primary key
+	writers int                                                 // transactions under way at once
+	lock    string                                              // keeps others off while tables are made; "" = need not
+	share   string                                              // locks the row read against change until the end; "" = every writer is alone
+	write   func(ctx context.Context, tx *sql.Tx, db *DB, table string, rows []Row) ([]RowResult, error)
+	down    func(error) bool // an error is the database's, not a row's
+	again   func(error) bool // the transaction clashed with another and is to be tried again
 }
 
-var sqliteDialect = dialect{
-	driver: "sqlite",
-	source: func(path string, readOnly bool) string {
-		s := "file:" + escapePath(path) + "?_pragma=busy_timeout(5000)"
-		if readOnly {
-			return s + "&mode=ro"
-		}
-		// busy_timeout comes first, so that setting the journal waits for locks too.
-		return s + "&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
-	},
-	bind:   func(q string) string { return q },
-	blob:   "BLOB",
-	serial: "INTEGER PRIMARY KEY",
+// dialectOf is the dialect that a URL speaks.
+func dialectOf(rawURL string) (dialect, error) {
+	scheme, _, ok := strings.Cut(rawURL, ":")
+	switch {
+	case ok && scheme == "sqlite":
+		return sqliteDialect, nil
+	case ok && (scheme == "postgres" || scheme == "postgresql"):
+		return postgresDialect, nil
+	}
+	// No more of it than that: it may hold a password.
+	return dialect{}, fmt.Errorf("ledger: database URL that starts with %.12q: %w", scheme, ErrDatabase)
 }
 
 // makeTables makes what is missing. The unique indexes are the last line of
@@ -45,9 +54,15 @@ func (db *DB) makeTables(ctx context.Context) error {
 		`CREATE TABLE IF NOT EXISTS entries ` + row + `, other BOOLEAN NOT NULL)`,
 		`CREATE UNIQUE INDEX IF NOT EXISTS entries_ticket ON entries (ticket)`,
 		`CREATE UNIQUE INDEX IF NOT EXISTS entries_person ON entries (person, cycle)`,
+		// The epoch of the last rebuild; see DB.Fence.
+		`CREATE TABLE IF NOT EXISTS fence (epoch BIGINT NOT NULL)`,
+		`INSERT INTO fence (epoch) SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM fence)`,
 		// Stock of the lossless mode.
 		`CREATE TABLE IF NOT EXISTS stock (item INTEGER PRIMARY KEY, filled INTEGER NOT NULL,
 			free INTEGER NOT NULL CHECK (free >= 0))`,
+	}
+	if db.dialect.lock != "" {
+		statements = append([]string{db.dialect.lock}, statements...)
 	}
 	tx, err := db.write.BeginTx(ctx, nil)
 	if err != nil {

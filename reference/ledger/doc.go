@@ -4,7 +4,7 @@
 //
 // Use:
 //
-//	db, err := ledger.Open(ctx, "sqlite:/dir/ledger.db", ledger.DBOptions{})   // or OpenReadOnly
+//	db, err := ledger.Open(ctx, "sqlite:/dir/ledger.db", ledger.DBOptions{})   // or "postgres://…", or OpenReadOnly
 //	rs, err := db.WriteBatch(ctx, []ledger.Row{{Accepted: a, Written: now}})   // one transaction, idempotent
 //	res, err := db.Result(ctx, ticket)      // Confirmed, Refused or Unknown
 //	db.Entries()                            // the same for lottery entries, as a Keeper
@@ -35,7 +35,14 @@
 //
 //   - SQLite by modernc (no C compiler needed), WAL, one writing connection with
 //     immediate transactions and a pool of readers. Statements are portable; what
-//     is not sits in one dialect value, where another database goes.
+//     is not sits in one dialect value a database.
+//   - PostgreSQL by pgx. A batch is one INSERT from arrays (unnest), which is
+//     faster there than COPY and needs no temporary table; rows that it leaves
+//     out are explained by a second statement. Batches are sorted by person, so
+//     that writers at once wait for each other in one order and never in a
+//     circle; what clashes all the same is tried again as a whole.
+//   - Read committed is enough on PostgreSQL: the unique indexes decide between
+//     writers, and a decrement holds the stock's row until its commit.
 //   - synchronous=FULL: after the commit the entry is deleted from the queue, so a
 //     power cut must not undo it. On the disk that was measured NORMAL was no
 //     faster.
@@ -45,14 +52,17 @@
 //   - A refused ticket gets a row of its own in the same transaction, so that "no"
 //     is as durable as "yes", and a ticket once refused is never confirmed.
 //   - A batch that fails as a whole is tried again, not counted against its
-//     entries, when a probe shows that the database is down: an outage must not
-//     turn the queue into dead letters. When the probe succeeds the rows are
-//     tried one by one, and only those that fail are given back.
+//     entries, when the error says that the database is down (ErrDown), or a
+//     probe does: an outage must not turn the queue into dead letters. The probe
+//     alone would not do: on a full disk it finds room where a batch finds none.
+//     Otherwise the rows are tried one by one, and only those that fail are given
+//     back.
 //   - The writer's beat is kept in virtual time: late wake-ups are made up for, so
 //     the rate holds; a beat that finds the queue empty forgets what it could have
 //     written, so idleness saves up no credit. The fault's extra latency is part
 //     of the beat; the database's own time is not.
 //   - The lossless station works through its backlog even when clients have left:
 //     that is what a database does that nobody tells.
-//   - Reconcile reads and reports. It never books, refunds or deletes.
+//   - Reconcile reads and reports, and so does Discrepancies. They never book,
+//     refund or delete; package reference repairs what is safe.
 package ledger

@@ -126,6 +126,7 @@ func (w where) has(x where) bool { return w&x != 0 }
 type books struct {
 	fates map[booking.Ticket]*fate
 	order []booking.Ticket
+	held  map[int]int64 // what waits holds of each item; filled in by balance
 }
 
 func (b *books) of(t booking.Ticket) *fate {
@@ -253,7 +254,8 @@ func (b *books) readStore(ctx context.Context, v *View, rep *Report) ([]int, err
 
 // readLedger reads the rows in one transaction, so that they are of one moment.
 func (b *books) readLedger(ctx context.Context, db *DB, in Books, lottery bool, rep *Report) (sold map[int]int64, twice tally, err error) {
-	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	// SQLite's transactions are of one moment by themselves and know no level.
+	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return nil, twice, fmt.Errorf("reading the ledger: %w", err)
 	}
@@ -374,6 +376,7 @@ func undersell(in Books, free []int, lottery bool, rep *Report) Check {
 func (b *books) balance(in Books, sold map[int]int64, free []int, lottery bool, rep *Report) Check {
 	var t tally
 	held := map[int]int64{}
+	b.held = held
 	for _, ticket := range b.order {
 		f := b.fates[ticket]
 		if !f.in.has(waiting|dead) || f.in.has(confirmed) || !f.in.has(known) {
@@ -439,7 +442,7 @@ func (b *books) contradiction(in Books, rep *Report) Check {
 	for _, ticket := range b.order {
 		f := b.fates[ticket]
 		final := 0
-		for _, w := range [...]where{confirmed, refused, resolved, dead} {
+		for _, w := range [...]where{confirmed, refused | resolved, dead} { // whoever discards refuses, in the ledger too
 			if f.in.has(w) {
 				final++
 			}

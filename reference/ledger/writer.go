@@ -21,6 +21,9 @@ type Source interface {
 	Ack(ctx context.Context, ds ...booking.Delivery) error
 	// Fail gives one back; dead reports that it became a dead letter.
 	Fail(ctx context.Context, d booking.Delivery, reason string) (dead bool, err error)
+	// Forget lets go of entries without a word: they were handed out before Redis
+	// lost its memory, and what became of them since is not known here.
+	Forget(ds ...booking.Delivery)
 	// Depth is how many entries are not yet acknowledged.
 	Depth(ctx context.Context) (int, error)
 }
@@ -28,7 +31,8 @@ type Source interface {
 // Keeper is the table that the writer fills: a DB for bookings, its Entries for
 // a lottery.
 type Keeper interface {
-	// WriteBatch writes rows in one transaction, idempotently; on an error none stands.
+	// WriteBatch writes rows in one transaction, idempotently; on an error none
+	// stands. An error that is no row's wraps ErrDown.
 	WriteBatch(ctx context.Context, rows []Row) ([]RowResult, error)
 	// Probe fails when the database cannot be written to at all.
 	Probe(ctx context.Context) error
@@ -69,6 +73,9 @@ type WriterOptions struct {
 	// Refund gives back the stock of a ticket that the ledger turned; it must be
 	// idempotent. nil = nothing is given back.
 	Refund func(ctx context.Context, a booking.Accepted) (bool, error)
+	// Epoch is the fence's epoch, asked for before entries are read; see DB.Fence.
+	// nil = rows are not fenced.
+	Epoch func(ctx context.Context) (int64, error)
 	// Rate is rows per second; 0 = as fast as it can. Fractions of a row a beat
 	// are carried over exactly: 30/s at 50 ms writes 1, 2, 1, 2 rows.
 	Rate  float64
@@ -118,15 +125,17 @@ type WriterStats struct {
 type Writer struct {
 	opts WriterOptions
 
-	work sync.Mutex         // held during a beat and a drain; guards hand and beats
-	hand []booking.Delivery // read and not yet settled: tried again before more is read
+	work  sync.Mutex         // held during a beat and a drain; guards hand and beats
+	hand  []booking.Delivery // read and not yet settled: tried again before more is read
+	epoch int64              // the fence's before the hand was read
 	// beats counts the beats of the rate, so that what a beat may write is a
 	// difference of whole numbers and no rounding error adds up.
 	beats int64
 
 	mu      sync.Mutex
 	stats   WriterStats
-	stopped bool
+	stopped bool // by the fault
+	standby bool // another writer's turn
 	slow    time.Duration
 	wake    chan struct{} // a change of stopped; capacity 1
 	started bool
@@ -163,14 +172,19 @@ func (w *Writer) Start() {
 }
 
 // Stop is the fault: no batch begins until Resume. One under way ends.
-func (w *Writer) Stop() { w.setStopped(true) }
+func (w *Writer) Stop() { w.set(&w.stopped, true) }
 
 // Resume ends the fault. The time stood still saves up no credit.
-func (w *Writer) Resume() { w.setStopped(false) }
+func (w *Writer) Resume() { w.set(&w.stopped, false) }
 
-func (w *Writer) setStopped(v bool) {
+// Standby says that another writer of the event has its turn: no batch begins
+// until Standby(false). It is apart from the fault, and two writers at once lose
+// nothing: every step may be repeated.
+func (w *Writer) Standby(on bool) { w.set(&w.standby, on) }
+
+func (w *Writer) set(flag *bool, v bool) {
 	w.mu.Lock()
-	w.stopped = v
+	*flag = v
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -303,7 +317,7 @@ func (w *Writer) run() {
 func (w *Writer) waitUntil(at time.Duration) (paused, ok bool) {
 	for {
 		w.mu.Lock()
-		stopped := w.stopped
+		stopped := w.stopped || w.standby
 		w.mu.Unlock()
 		if stopped {
 			paused = true
@@ -401,6 +415,13 @@ func (w *Writer) round(parent context.Context, n int, slow time.Duration) (int, 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(parent), callLimit)
 	defer cancel()
 	if len(w.hand) == 0 {
+		if w.opts.Epoch != nil {
+			epoch, err := w.opts.Epoch(ctx)
+			if err != nil {
+				return 0, w.failed(err)
+			}
+			w.epoch = epoch
+		}
 		got, err := w.opts.Source.Read(ctx, n)
 		w.hand = append(w.hand, got...)
 		if err != nil {
@@ -412,6 +433,11 @@ func (w *Writer) round(parent context.Context, n int, slow time.Duration) (int, 
 	}
 	n = len(w.hand)
 	if err := w.settle(ctx, w.hand); err != nil {
+		if errors.Is(err, ErrStale) {
+			// Whoever rebuilt the sale has counted these, wherever he found them.
+			w.opts.Source.Forget(w.hand...)
+			w.hand = w.hand[:0]
+		}
 		return 0, w.failed(err)
 	}
 	w.hand = w.hand[:0]
@@ -435,8 +461,8 @@ func (w *Writer) settle(ctx context.Context, ds []booking.Delivery) error {
 	if err == nil {
 		return w.finish(ctx, ds, results)
 	}
-	if perr := w.opts.Keeper.Probe(ctx); perr != nil {
-		return err // the database is down: nobody's fault, hold on to all of them
+	if errors.Is(err, ErrStale) || w.down(ctx, err) {
+		return err // nobody's fault: hold on to all of them
 	}
 	// The database lives, so something in the batch is bad. Find it.
 	for _, d := range ds {
@@ -447,7 +473,7 @@ func (w *Writer) settle(ctx context.Context, ds []booking.Delivery) error {
 			}
 			continue
 		}
-		if perr := w.opts.Keeper.Probe(ctx); perr != nil {
+		if errors.Is(err, ErrStale) || w.down(ctx, err) {
 			return err
 		}
 		dead, ferr := w.opts.Source.Fail(ctx, d, err.Error())
@@ -464,11 +490,19 @@ func (w *Writer) settle(ctx context.Context, ds []booking.Delivery) error {
 	return nil
 }
 
+// down reports whether the database, not a row, made a batch fail: the error says
+// so, or nothing at all can be written.
+func (w *Writer) down(ctx context.Context, err error) bool {
+	return errors.Is(err, ErrDown) || w.opts.Keeper.Probe(ctx) != nil
+}
+
 func (w *Writer) write(ctx context.Context, ds []booking.Delivery) ([]RowResult, error) {
 	began := w.opts.Clock.Now()
 	rows := make([]Row, len(ds))
 	for i, d := range ds {
-		rows[i] = Row{Accepted: d.Accepted, Written: began}
+		// The clocks of two machines differ by a little: nothing is written before
+		// it was accepted.
+		rows[i] = Row{Accepted: d.Accepted, Written: max(began, d.At), Epoch: w.epoch}
 	}
 	results, err := w.opts.Keeper.WriteBatch(ctx, rows)
 	if err != nil {

@@ -83,6 +83,14 @@ func (l *line) Fail(_ context.Context, d booking.Delivery, _ string) (bool, erro
 	return false, l.err
 }
 
+func (l *line) Forget(ds ...booking.Delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range ds {
+		delete(l.held, d.ID)
+	}
+}
+
 func (l *line) Depth(context.Context) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,6 +102,7 @@ type book struct {
 	mu   sync.Mutex
 	rows map[booking.Ticket]bool
 	down bool           // the database does not answer
+	full bool           // its disk is full: a probe still finds room
 	bad  booking.UserID // a batch with this user's row fails; 0 = none
 }
 
@@ -106,6 +115,9 @@ func (b *book) WriteBatch(_ context.Context, rows []ledger.Row) ([]ledger.RowRes
 	defer b.mu.Unlock()
 	if b.down {
 		return nil, errDown
+	}
+	if b.full {
+		return nil, fmt.Errorf("no space: %w", ledger.ErrDown)
 	}
 	for _, r := range rows {
 		if b.bad != 0 && r.User == b.bad {
@@ -359,7 +371,9 @@ func TestWriterOutage(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		b.set(func(b *book) { b.down = true })
 		time.Sleep(time.Minute)
-		b.set(func(b *book) { b.down = false })
+		b.set(func(b *book) { b.down, b.full = false, true })
+		time.Sleep(time.Minute)
+		b.set(func(b *book) { b.full = false })
 		l.mu.Lock()
 		l.err = errors.New("the store is down")
 		l.mu.Unlock()

@@ -38,7 +38,7 @@ type Act struct {
 	ID     string
 	At     time.Duration  // offset
 	Who    string         // as given
-	What   string         // "replay" or "discard"
+	What   string         // "replay", "discard", or "close" of a letter whose ticket was settled, or "repair"
 	Why    string         // as given
 	Letter string         // id of the dead letter
 	Ticket booking.Ticket // zero when the letter could not be decoded
@@ -65,6 +65,12 @@ redis.call('XADD', KEYS[2], '*', 'letter', ARGV[1], 'what', ARGV[3], 'who', ARGV
 if ARGV[3] == 'replay' then redis.call('XADD', KEYS[3], 'NOMKSTREAM', '*', 'e', ARGV[2]) end
 return 1
 `)
+
+// ScriptNames names the scripts of this package by their SHA-1, for whoever
+// watches the calls of a client. "letters.act" is a replay, a discard or a close.
+func ScriptNames() map[string]string {
+	return map[string]string{buryScript.Hash(): "queue.bury", actScript.Hash(): "letters.act"}
+}
 
 // reasonMax bounds what is kept of a reason, in bytes: it may quote an entry.
 const reasonMax = 300
@@ -184,6 +190,16 @@ func (q *Queue) Discard(ctx context.Context, id, who, why string) (Letter, error
 	return l, q.act(ctx, l, "discard", who, why)
 }
 
+// Close takes away a letter whose ticket was settled after all, and writes who did
+// it. It fails as Discard does.
+func (q *Queue) Close(ctx context.Context, id, who, why string) error {
+	l, err := q.Show(ctx, id)
+	if err != nil {
+		return err
+	}
+	return q.act(ctx, l, "close", who, why)
+}
+
 func (q *Queue) act(ctx context.Context, l Letter, what, who, why string) error {
 	if who == "" {
 		return fmt.Errorf("queue: %s of dead letter %s: %w", what, l.ID, ErrNobody)
@@ -201,6 +217,23 @@ func (q *Queue) act(ctx context.Context, l Letter, what, who, why string) error 
 		return fmt.Errorf("queue: id %s: %w", l.ID, ErrNoLetter)
 	case n < 0:
 		return fmt.Errorf("queue: %s of dead letter %s: %w", what, l.ID, ErrNotOpen)
+	}
+	return nil
+}
+
+// Note writes a line into the audit trail for what was done outside this package.
+func (q *Queue) Note(ctx context.Context, what, who, why string, t booking.Ticket) error {
+	if who == "" {
+		return fmt.Errorf("queue: %s: %w", what, ErrNobody)
+	}
+	ticket := ""
+	if !t.IsZero() {
+		ticket = t.String()
+	}
+	err := q.client.XAdd(ctx, &redis.XAddArgs{Stream: q.acts, Values: []any{"letter", "", "what", what, "who", who, "why", why,
+		"at", int64(q.opts.Clock.Now()), "ticket", ticket, "e", ""}}).Err()
+	if err != nil {
+		return fmt.Errorf("queue: writing the audit trail: %w", err)
 	}
 	return nil
 }
@@ -234,6 +267,35 @@ func act(m redis.XMessage) Act {
 // the ticket is set, if that. It stops at f's first error.
 func (q *Queue) Dead(ctx context.Context, f func(booking.Accepted) error) error {
 	return q.scan(ctx, q.dead, func(m redis.XMessage) error { return f(letter(m).Accepted) })
+}
+
+// Letters calls f for every open dead letter, oldest first. It stops at f's first
+// error.
+func (q *Queue) Letters(ctx context.Context, f func(Letter) error) error {
+	return q.scan(ctx, q.dead, func(m redis.XMessage) error { return f(letter(m)) })
+}
+
+// errFound ends a scan.
+var errFound = errors.New("found")
+
+// Discarded is a dead letter that a person has discarded or closed, as the audit trail keeps
+// it. It fails with ErrNoLetter when there is none.
+func (q *Queue) Discarded(ctx context.Context, id string) (l Letter, err error) {
+	err = q.scan(ctx, q.acts, func(m redis.XMessage) error {
+		if a := act(m); a.Letter != id || a.What == "replay" {
+			return nil
+		}
+		l = letter(m)
+		l.ID = id
+		return errFound
+	})
+	switch {
+	case err == errFound:
+		return l, nil
+	case err == nil:
+		err = fmt.Errorf("queue: id %.60s: %w", id, ErrNoLetter)
+	}
+	return Letter{}, err
 }
 
 // Resolved calls f for every entry that a person discarded, with what is known

@@ -228,6 +228,14 @@ func (q *Queue) Fail(ctx context.Context, d booking.Delivery, reason string) (de
 	return true, q.bury(ctx, d.ID, d.Encode(), d.Count, reason)
 }
 
+// Forget lets go of entries without a word to the store: they come back after
+// Idle, to whoever is first, if they are still there.
+func (q *Queue) Forget(ds ...booking.Delivery) {
+	for _, d := range ds {
+		q.letGo(d.ID)
+	}
+}
+
 func (q *Queue) letGo(ids ...string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -41,6 +41,10 @@
 //     miniredis 200 to 330 µs whatever it does, so 16 share it. Reads are one
 //     HMGET for the batch and writes one HSET; later submits of a batch see the
 //     earlier ones through Lua tables.
+//   - Batches pay on a real Redis too: a submit takes 33 to 64 µs of its processor
+//     alone, 9 to 12 µs among 16 and 8 µs among 64 (Redis 7.0, BenchmarkRealTake).
+//   - All keys of an event share a slot, so that one script can hold them: on a
+//     cluster one primary carries one sale, and the others carry other sales.
 //   - A replayed key answers as its first use did even when it names another
 //     item: the ticket is what counts, and its result names the item.
 //   - A sale whose state hash is missing (Redis restarted empty) answers unknown,

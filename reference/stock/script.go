@@ -5,7 +5,7 @@ import "github.com/redis/go-redis/v9"
 // Codes of the answers of takeScript.
 const (
 	codeQueued    = 'q'
-	codeReplay    = 'r' // followed by the ticket
+	codeReplay    = 'r' // followed by the ticket, and by ":item" while it holds stock
 	codeInvalid   = 'i'
 	codeDuplicate = 'd'
 	codeClosed    = 'c'
@@ -62,14 +62,16 @@ for i = 1, n do
   if was then
     local mine = user .. ':'
     if string.sub(was, 1, #mine) == mine then
-      out[i] = 'r' .. string.sub(was, #mine + 1)
+      local first = string.sub(was, #mine + 1)
+      if has and string.sub(has, 1, 32) == first then first = has end
+      out[i] = 'r' .. first
     else
       out[i] = 'i'
     end
   elseif not free[item] then
     out[i] = 'i'
-  elseif has and entries then
-    out[i] = 'r' .. string.sub(has, 1, 32)
+  elseif has and (entries or string.sub(has, 1, 32) == ticket) then
+    out[i] = 'r' .. has
   elseif has then
     out[i] = 'd'
   elseif not entries and total <= 0 then
@@ -146,9 +148,11 @@ redis.call('HSET', KEYS[1], unpack(set))
 return 'ok'
 `)
 
-// refundScript gives one reservation back, once. Keys: state, users. Arguments:
-// user, "ticket:item", item, entries?.
+// refundScript gives one reservation back, once, and -1 when no sale is open: one
+// that is being rebuilt counts what is free itself. Keys: state, users.
+// Arguments: user, "ticket:item", item, entries?.
 var refundScript = redis.NewScript(`
+if redis.call('HEXISTS', KEYS[1], 'open') == 0 then return -1 end
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])
 if ARGV[4] == '1' then return 1 end

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dchest/siphash"
 	"github.com/redis/go-redis/v9"
 
 	"spillway/internal/booking"
@@ -25,6 +27,9 @@ var (
 	// ErrNotOpen comes with the outcome unknown when no sale is set up, or the
 	// queue's stream is missing: Redis lost its memory or Fill was never called.
 	ErrNotOpen = errors.New("no sale is set up in the store; fill it first")
+	// ErrOvertaken is returned by a step of a rebuild whose lock has passed to
+	// somebody else, or was lost with Redis's memory: begin again.
+	ErrOvertaken = errors.New("somebody else rebuilds the sale, or Redis lost its memory once more; look again")
 	// ErrClosed comes with the outcome unknown when the Store has been closed.
 	ErrClosed = errors.New("the stock layer is closed")
 )
@@ -93,9 +98,12 @@ type Stats struct {
 	Failed  int64 // calls that ended in unknown
 }
 
-// Tickets makes tickets that nobody can guess: the first 128 bits of an
-// HMAC-SHA256 over user and key. It is safe for concurrent use.
-type Tickets struct{ secret []byte }
+// Tickets makes tickets that nobody can guess: 96 bits of an HMAC-SHA-256 over user
+// and key, and 32 bits of a SipHash over those. It is safe for concurrent use.
+type Tickets struct {
+	secret []byte
+	k0, k1 uint64 // of the mark
+}
 
 // NewTickets keys the tickets by a secret of at least 16 bytes; nil makes a
 // random one. Two processes that serve one event must share it.
@@ -109,7 +117,10 @@ func NewTickets(secret []byte) (*Tickets, error) {
 	if len(secret) < 16 {
 		return nil, fmt.Errorf("tickets: secret of %d bytes: want at least 16", len(secret))
 	}
-	return &Tickets{append([]byte(nil), secret...)}, nil
+	h := hmac.New(sha256.New, secret)
+	_, _ = h.Write([]byte("mark")) // never fails; no user's text begins with a letter
+	keys := h.Sum(nil)
+	return &Tickets{append([]byte(nil), secret...), binary.BigEndian.Uint64(keys), binary.BigEndian.Uint64(keys[8:])}, nil
 }
 
 // Of is the ticket of a user's submit with an idempotency key.
@@ -121,14 +132,34 @@ func (t *Tickets) Of(user booking.UserID, key string) booking.Ticket {
 	var sum [sha256.Size]byte
 	var ticket booking.Ticket
 	copy(ticket[:], h.Sum(sum[:0]))
+	binary.BigEndian.PutUint32(ticket[markAt:], t.mark(ticket))
 	return ticket
+}
+
+// markAt is where a ticket's mark begins.
+const markAt = 12
+
+// mark is what only who has the secret can write under the first 96 bits.
+func (t *Tickets) mark(ticket booking.Ticket) uint32 {
+	return uint32(siphash.Hash(t.k0, t.k1, ticket[:markAt]))
+}
+
+// Made reports whether a ticket may have been made here: of guesses it lets one
+// in four thousand million pass, and no store has to be asked about the others.
+func (t *Tickets) Made(ticket booking.Ticket) bool {
+	return binary.BigEndian.Uint32(ticket[markAt:]) == t.mark(ticket)
 }
 
 // Store takes stock. It is safe for concurrent use.
 type Store struct {
 	client redis.UniversalClient
 	opts   Options
-	keys   []string
+	keys   []string // state, users, keys, stream, results
+	// offers is the hash of what gateways offer, rebuild that of who rebuilds.
+	offers, rebuild string
+
+	outbox outbox
+	beat   atomic.Int64 // the last beat of the sale that this Store saw; 0 = none
 
 	mu     sync.Mutex
 	open   *batch // collecting; nil = none
@@ -190,7 +221,9 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 			keys[i] = tag + "none" // a key the script is told not to touch
 		}
 	}
-	return &Store{client: client, opts: o, keys: keys}, nil
+	s := &Store{client: client, opts: o, keys: keys, offers: tag + "offers", rebuild: tag + "rebuild"}
+	s.outbox.on, s.outbox.held = o.Stream != "" && o.Results != "", map[booking.Ticket]offer{}
+	return s, nil
 }
 
 // tag is the prefix of every key of an event.
@@ -416,9 +449,13 @@ func (s *Store) call(b *batch) (closedAt time.Duration, closed bool) {
 		return 0, false
 	}
 	for i, a := range b.submits {
-		b.results[i] = answer(out[i], a.Ticket)
-		if b.results[i].Outcome == booking.Unknown {
+		var item int
+		if b.results[i], item = answer(out[i], a.Ticket, a.Item); b.results[i].Outcome == booking.Unknown {
 			b.err = fmt.Errorf("stock: %w", ErrNotOpen)
+		}
+		if b.results[i].Outcome == booking.Queued && item >= 0 {
+			a.Ticket, a.Item = b.results[i].Ticket, item
+			s.outbox.add(offer{a, b.keys[i]})
 		}
 	}
 	if out[len(b.submits)] == "z" {
@@ -429,29 +466,38 @@ func (s *Store) call(b *batch) (closedAt time.Duration, closed bool) {
 	return 0, false
 }
 
-func answer(code string, own booking.Ticket) Result {
+// answer reads one answer of the script. item is what the ticket holds, -1 when
+// it holds nothing any more.
+func answer(code string, own booking.Ticket, asked int) (r Result, item int) {
 	if code == "" {
-		return Result{Outcome: booking.Unknown}
+		return Result{Outcome: booking.Unknown}, -1
 	}
 	switch code[0] {
 	case codeQueued:
-		return Result{Outcome: booking.Queued, Ticket: own}
+		return Result{Outcome: booking.Queued, Ticket: own}, asked
 	case codeReplay:
-		if t, err := booking.ParseTicket(code[1:]); err == nil {
-			return Result{Outcome: booking.Queued, Ticket: t, Replay: true}
+		ticket, held, holds := strings.Cut(code[1:], ":")
+		t, err := booking.ParseTicket(ticket)
+		if err != nil {
+			break
 		}
+		item = -1
+		if n, err := strconv.Atoi(held); holds && err == nil {
+			item = n
+		}
+		return Result{Outcome: booking.Queued, Ticket: t, Replay: true}, item
 	case codeInvalid:
-		return Result{Outcome: booking.Invalid}
+		return Result{Outcome: booking.Invalid}, -1
 	case codeDuplicate:
-		return Result{Outcome: booking.Duplicate}
+		return Result{Outcome: booking.Duplicate}, -1
 	case codeClosed:
-		return Result{Outcome: booking.Closed}
+		return Result{Outcome: booking.Closed}, -1
 	case codeSoldOut:
-		return Result{Outcome: booking.SoldOut}
+		return Result{Outcome: booking.SoldOut}, -1
 	case codeBusy:
-		return Result{Outcome: booking.Busy}
+		return Result{Outcome: booking.Busy}, -1
 	}
-	return Result{Outcome: booking.Unknown}
+	return Result{Outcome: booking.Unknown}, -1
 }
 
 // Free is what is left of each item. It fails with ErrNotOpen when no sale is
@@ -498,7 +544,8 @@ func (s *Store) SoldOutAt() (at time.Duration, ok bool) {
 
 // Refund gives back the reservation that a ticket took and lets its user book
 // again. It reports false, and does nothing, when the ticket holds none: it was
-// never accepted or was refunded before.
+// never accepted or was refunded before. It fails with ErrNotOpen while no sale is
+// open.
 func (s *Store) Refund(ctx context.Context, a booking.Accepted) (bool, error) {
 	item := strconv.Itoa(a.Item)
 	entries := "0"
@@ -509,6 +556,9 @@ func (s *Store) Refund(ctx context.Context, a booking.Accepted) (bool, error) {
 		strconv.FormatUint(uint64(a.User), 10), a.Ticket.String()+":"+item, item, entries).Int()
 	if err != nil {
 		return false, fmt.Errorf("stock: refunding ticket %s: %w", a.Ticket, err)
+	}
+	if n < 0 {
+		return false, fmt.Errorf("stock: refunding ticket %s: %w", a.Ticket, ErrNotOpen)
 	}
 	return n == 1, nil
 }

@@ -112,6 +112,16 @@ func TestTickets(t *testing.T) {
 	if a.Of(1, "1|k") == a.Of(11, "|k") || a.Of(1, "k") == a.Of(2, "k") || a.Of(1, "k") == b.Of(1, "k") {
 		t.Error("two submits, one ticket")
 	}
+	for user := range booking.UserID(100) {
+		own := a.Of(user, "k")
+		if !a.Made(own) || b.Made(own) {
+			t.Fatalf("ticket %v: made by its own secret %v, by another %v", own, a.Made(own), b.Made(own))
+		}
+		own[user%16] ^= 1 << (user % 8)
+		if a.Made(own) {
+			t.Fatalf("ticket %v was never made", own)
+		}
+	}
 }
 
 // A script of a cluster keeps to one slot only if every key has the same tag.

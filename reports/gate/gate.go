@@ -241,6 +241,8 @@ func measure(r *record.Record, o *record.Objective) (v reports.Value, samples ui
 		v = reports.QueueDepth(r)
 	case record.KindGatewayLoad:
 		v = reports.GatewayLoad(r)
+	case record.KindReturn:
+		v = reports.Return(r, o.Stat)
 	case record.KindInvariant:
 		why = "this invariant was not checked"
 		for _, x := range r.Invariants {

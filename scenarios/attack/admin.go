@@ -2,6 +2,7 @@ package attack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,9 +15,11 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"spillway/internal/booking"
 	"spillway/internal/clock"
+	"spillway/internal/fault"
 	"spillway/internal/record"
 	"spillway/internal/wire"
 	"spillway/scenarios"
@@ -42,6 +45,7 @@ type admin struct {
 	token  string
 	client *http.Client
 	length time.Duration
+	inject func(context.Context, wire.Fault) (bool, error)
 
 	mu     sync.Mutex
 	since  time.Duration // of the next samples
@@ -51,6 +55,7 @@ type admin struct {
 	depth  float64 // the latest queue depth
 	hasAny bool
 	notes  []string
+	theirs []string // of the backend: each answer has all of them
 }
 
 // waited is one row as the ledger reports it.
@@ -95,6 +100,9 @@ func (a *admin) call(ctx context.Context, method, path string, in, out any) erro
 	if err != nil {
 		return fmt.Errorf("attack: admin call %s: %w", path, err)
 	}
+	if resp.StatusCode == http.StatusBadRequest {
+		return fmt.Errorf("%w: admin call %s: %w", ErrTarget, path, errRefused{firstLine(b)})
+	}
 	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("%w: admin call %s answered %s; check the admin URL and token", ErrTarget, path, resp.Status)
 	}
@@ -105,6 +113,59 @@ func (a *admin) call(ctx context.Context, method, path string, in, out any) erro
 		return fmt.Errorf("%w: admin call %s answered no JSON of the contract: %w", ErrTarget, path, err)
 	}
 	return nil
+}
+
+// errRefused is what the admin part says of a call that makes no sense to it.
+type errRefused struct{ said string }
+
+func (e errRefused) Error() string { return cmp.Or(e.said, "refused without a word") }
+
+// firstLine is what a target says, fit for a line of ours.
+func firstLine(b []byte) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	line = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, line)
+	return strings.ToValidUTF8(line[:min(len(line), 200)], "")
+}
+
+// refuse asks Inject, then the admin part, whether they can do what is due, and
+// returns the first refusal: half a scenario of faults proves nothing. A target that
+// cannot be asked is taken at its word in mid-run.
+func (a *admin) refuse(ctx context.Context, due []post) error {
+	for _, p := range due {
+		f, ok := p.body.(wire.Fault)
+		if !ok {
+			continue
+		}
+		if a.inject != nil {
+			ask := f
+			ask.For = 0
+			if handled, err := a.inject(ctx, ask); err != nil {
+				return fmt.Errorf("%w: %s at %v: %w", ErrInput, p.what, p.at, err)
+			} else if handled {
+				continue
+			}
+		}
+		var no errRefused
+		if err := a.call(ctx, http.MethodPost, wire.PathAdminCheck, f, nil); errors.As(err, &no) {
+			return fmt.Errorf("%w: %s at %v: the target refuses it: %w", ErrInput, p.what, p.at, no)
+		}
+	}
+	return nil
+}
+
+// post does one timed call.
+func (a *admin) post(ctx context.Context, p post) error {
+	if f, ok := p.body.(wire.Fault); ok && a.inject != nil {
+		if handled, err := a.inject(ctx, f); handled || err != nil {
+			return err
+		}
+	}
+	return a.call(ctx, http.MethodPost, p.path, p.body, nil)
 }
 
 // start tells the backend when offset 0 is.
@@ -131,7 +192,8 @@ func posts(sc *scenarios.Scaled) ([]post, error) {
 		out = append(out, post{c.At, wire.PathAdminConfig, change, "change of " + c.Key + " to " + c.To})
 	}
 	for _, f := range sc.FaultsWithin() {
-		out = append(out, post{f.At, wire.PathAdminFaults, wire.Fault{Kind: f.Kind, For: f.For, Amount: f.Amount}, "fault " + f.Kind})
+		out = append(out, post{f.At, wire.PathAdminFaults, wire.Fault{Kind: f.Kind, For: f.For, Amount: f.Amount, Target: f.Target},
+			"fault " + fault.Name(f.Kind, f.Target)})
 	}
 	slices.SortStableFunc(out, func(x, y post) int { return int(min(max(x.at-y.at, -1), 1)) })
 	return out, nil
@@ -165,7 +227,7 @@ func (a *admin) serve(ctx context.Context, clk clock.Clock, due []post) {
 		}
 		now := clk.Now()
 		for len(due) > 0 && due[0].at <= now {
-			if err := a.call(ctx, http.MethodPost, due[0].path, due[0].body, nil); err != nil && ctx.Err() == nil {
+			if err := a.post(ctx, due[0]); err != nil && ctx.Err() == nil {
 				a.note(fmt.Sprintf("the %s at %v did not reach the backend: %v", due[0].what, due[0].at, err))
 			}
 			due = due[1:]
@@ -224,6 +286,8 @@ const (
 	seriesMax = 64
 	pointsMax = 1 << 17 // of one series: three and a half hours at ten a second
 	waitedMax = 1 << 20 // 16 MB
+	notesMax  = 64
+	noteBytes = 300
 )
 
 // take folds one answer in.
@@ -232,6 +296,10 @@ func (a *admin) take(got wire.Samples) {
 	defer a.mu.Unlock()
 	a.hasAny = true
 	a.since = max(a.since, time.Duration(got.NowNanos))
+	a.theirs = nil
+	for _, n := range got.Notes[:min(len(got.Notes), notesMax)] {
+		a.theirs = append(a.theirs, strings.ToValidUTF8(n[:min(len(n), noteBytes)], ""))
+	}
 	for _, name := range slices.Sorted(maps.Keys(got.Series)) { // in order, for the bound
 		points := got.Series[name]
 		kept, known := a.series[name]
@@ -292,7 +360,7 @@ func (a *admin) into(rec *record.Record, group string) {
 			Group: group, Second: secondOf(w.written - w.wait)}
 		rec.Hist(k).Add(w.wait)
 	}
-	rec.Header.Notes = append(rec.Header.Notes, a.notes...)
+	rec.Header.Notes = append(append(rec.Header.Notes, a.notes...), a.theirs...)
 	if !a.hasAny {
 		rec.Header.Notes = append(rec.Header.Notes, "the backend gave no samples: its layers show n/a")
 	}

@@ -61,6 +61,12 @@ type Options struct {
 	// Progress is called every 250 ms from a goroutine of its own, never twice at
 	// once, and not after Run has returned. nil = nobody watches.
 	Progress func(Progress)
+	// Inject is asked first for every fault of the scenario; what it does not handle
+	// is posted to the admin part. It is called one fault at a time, must return at
+	// once and end the fault by itself after For. Before the run it is called for each
+	// fault with a For of 0: then it does nothing, says whether it will handle the
+	// fault, and refuses by an error. nil = every fault is posted.
+	Inject func(ctx context.Context, f wire.Fault) (handled bool, err error)
 	// OnAccepted is called for each submit that was told "queued" or "confirmed",
 	// from one goroutine at a time. It must be quick. nil = nobody asks.
 	OnAccepted func(Accepted)
@@ -114,6 +120,7 @@ func Run(ctx context.Context, sc *scenarios.Scaled, opt Options) (*record.Record
 			return nil, err
 		}
 		defer adm.close()
+		adm.inject = opt.Inject
 	} else if len(due) > 0 {
 		return nil, fmt.Errorf("%w: %s at %v; give the admin part's URL and token", ErrAdmin, due[0].what, due[0].at)
 	}
@@ -125,6 +132,11 @@ func Run(ctx context.Context, sc *scenarios.Scaled, opt Options) (*record.Record
 	if most := maxSockets(); workers > most {
 		header.Notes = append(header.Notes, fmt.Sprintf("at most %d requests could be under way, not %d: the limit of open files", most, workers))
 		workers = most
+	}
+	if adm != nil {
+		if err := adm.refuse(ctx, due); err != nil {
+			return nil, err
+		}
 	}
 	clk, config, err := begin(ctx, t, adm)
 	if err != nil {

@@ -192,6 +192,10 @@ func TestRunWithAdmin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(calls) < 1 || !strings.HasPrefix(calls[0], `/admin/faults/check {"kind":"writer-stop","for_ns":800000000}`) {
+		t.Fatalf("calls %q", calls)
+	}
+	calls = calls[1:]
 	if len(calls) != 3 || calls[0] != "start" || !strings.HasPrefix(calls[1], `/admin/config {"probability":1} at 0.`) ||
 		!strings.HasPrefix(calls[2], `/admin/faults {"kind":"writer-stop","for_ns":800000000} at 1.`) {
 		t.Errorf("calls %q", calls)

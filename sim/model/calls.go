@@ -143,7 +143,7 @@ func (w *windows) quiet(c *call) bool {
 // before it, is served at once and nothing is degraded.
 func (w *windows) unhurried(now time.Duration) bool {
 	g := &w.e.gateway
-	if !g.calm || g.length > 0 || g.rung != booking.RungFull || w.e.slow > 0 {
+	if e := w.e; !g.calm || g.length > 0 || g.rung != booking.RungFull || e.slow > 0 || e.noRedis || e.fullRedis {
 		return false
 	}
 	g.settle(now)

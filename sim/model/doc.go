@@ -59,7 +59,10 @@
 //     garbage, lateness. Options.Network and Overhead stand for what of it every
 //     request pays; the tails of these are not there.
 //   - Losses of the network, dead letters (no row is ever refused by the database),
-//     the draw of the lottery.
+//     the draw of the lottery. Faults that would need them are refused; those that can be
+//     are the ones that take a store, the writer or gateways away: submits then fail at
+//     once, the writer waits, instances are passed over. A killed gateway answers what it
+//     had in hand.
 //
 // # Decisions
 //

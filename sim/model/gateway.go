@@ -46,6 +46,7 @@ type gateway struct {
 	turn      uint64
 	next      uint16 // turn modulo the instances
 	c         counts
+	up        int  // instances that serve
 	quiet     ring // ends of the services that are nobody's event, see windows.quiet
 	quieter   ring // and of submits, which take longer
 	calm      bool // such services may be
@@ -99,6 +100,7 @@ func (e *evening) openGateway() {
 		g.budget = policy.Budget{Ratio: s.RetryRatio, Cap: max(10, s.RetryRatio*g.capacity*e.constant(10*time.Second).Seconds())}
 	}
 	g.instances = make([]instanceFlag, int(s.Instances))
+	g.up = len(g.instances)
 	for i := range g.instances {
 		g.instances[i].up = true
 	}
@@ -370,6 +372,7 @@ func (g *gateway) setRung(now time.Duration) {
 // setUp says how many of the instances are up: slots and capacity shrink and grow
 // in proportion from the next start on.
 func (g *gateway) setUp(up int) {
+	g.up = up
 	for i := range g.instances {
 		g.instances[i].up = i < up
 	}

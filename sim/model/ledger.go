@@ -100,6 +100,14 @@ func (l *ledger) result(ticket uint32) booking.Outcome {
 	return booking.Pending
 }
 
+// row is what the database itself says of a ticket.
+func (l *ledger) row(ticket uint32) booking.Outcome {
+	if ticket == 0 || int(ticket) > l.written {
+		return booking.Unknown
+	}
+	return booking.Confirmed
+}
+
 // upTo is how many rows the rate allows in the first k beats.
 func (l *ledger) upTo(k int64) int64 {
 	// The tiny term undoes what floating point takes off a whole number.

@@ -119,6 +119,8 @@ type evening struct {
 	watch     watch
 	windows   *windows      // nil in the plain engine
 	slow      time.Duration // what a call of the store takes longer now
+	noRedis   bool          // the gateways do not reach Redis
+	fullRedis bool          // Redis takes nothing new
 
 	// What follows a constant delay needs no heap: requests on their way, services of
 	// a status call and others, answers on their way.
@@ -138,6 +140,9 @@ func Run(ctx context.Context, sc *scenarios.Scaled, opt Options) (*record.Record
 	}
 	e, err := newEvening(sc, opt)
 	if err != nil {
+		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
+	}
+	if err := checkFaults(sc, e.direct); err != nil {
 		return nil, fmt.Errorf("scenario %s: %w", sc.Name, err)
 	}
 	partial := e.run(ctx)

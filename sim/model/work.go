@@ -24,11 +24,10 @@ const (
 func (e *evening) work(i uint64) {
 	r := &e.all[i]
 	o, again := e.workOf(r, e.kernel.Now())
-	if r.held && (o == 0 || e.windows.finish(uint32(i), r, o, max(r.ends, e.kernel.Now()))) {
-		if o != 0 {
-			return
-		}
+	if r.held && o == 0 {
 		e.windows.unhold(uint32(i), r)
+	} else if r.held && e.windows.finish(uint32(i), r, o, max(r.ends, e.kernel.Now())) {
+		return
 	}
 	if o == 0 {
 		e.arm(uint32(i), r)
@@ -92,6 +91,10 @@ func (e *evening) flag(r *request, now time.Duration) (booking.Outcome, time.Dur
 	// read on its behalf is.
 	if !in.has || in.readAt < r.began && r.began-in.readAt >= e.sc.Stock.ClosedLife {
 		in.readAt = max(r.began, in.readyAt)
+		if e.noRedis {
+			in.has = true // the last copy is used, however old; without one it may be open
+			return e.hours(r, in.soldOut), 0
+		}
 		if e.slow > 0 && !e.direct {
 			in.reading, in.readyAt = true, now+e.slow
 			return 0, in.readyAt
@@ -123,6 +126,9 @@ func (e *evening) submit(r *request, now time.Duration) (booking.Outcome, time.D
 			r.stage = atDesk
 			return 0, e.queueUp(e.sc.Ledger.Write, now)
 		}
+		if e.noRedis || e.fullRedis {
+			return booking.Unknown, 0 // the call fails at once
+		}
 		if e.slow > 0 {
 			if limit := e.constant(storeTimeout); e.slow >= limit {
 				r.stage = abandoned
@@ -146,6 +152,8 @@ func (e *evening) resultOf(r *request, now time.Duration) (booking.Outcome, time
 		if again := e.database(r, e.sc.Ledger.Read, now); again > 0 {
 			return 0, again
 		}
+	} else if e.noRedis {
+		return e.ledger.row(r.ticket), 0 // the database is asked instead
 	} else if e.slow > 0 && r.stage == atState {
 		r.stage = atStore
 		return 0, now + e.slow

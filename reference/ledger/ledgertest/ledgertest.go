@@ -34,6 +34,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("write", func(t *testing.T) { write(t, open(t)) })
 	t.Run("whole or not at all", func(t *testing.T) { whole(t, open(t)) })
 	t.Run("entries", func(t *testing.T) { entries(t, open(t)) })
+	t.Run("writers at once", func(t *testing.T) { writersAtOnce(t, open(t)) })
 	t.Run("readers", func(t *testing.T) { readers(t, open(t)) })
 	t.Run("book", func(t *testing.T) { book(t, open(t)) })
 	t.Run("book at once", func(t *testing.T) { bookAtOnce(t, open(t)) })
@@ -130,6 +131,62 @@ func entries(t *testing.T, db *ledger.DB) {
 	rows, err2 := db.Rows(context.Background())
 	if n != 2 || rows != 0 || err != nil || err2 != nil {
 		t.Fatalf("%d entries, %d bookings, %v, %v", n, rows, err, err2)
+	}
+}
+
+// writersAtOnce: writers that write the same rows in different orders neither lock
+// each other out nor book anybody twice, and all hear the same of a ticket.
+func writersAtOnce(t *testing.T, db *ledger.DB) {
+	const users, size = 200, 20
+	strides := []int{7, 11, 13, 17} // of each writer; without a divisor in common with the tickets' number
+	writers := len(strides)
+	verdicts := make([]map[booking.Ticket]ledger.Verdict, writers)
+	var wg sync.WaitGroup
+	for w, stride := range strides {
+		verdicts[w] = map[booking.Ticket]ledger.Verdict{}
+		var rows []ledger.Row
+		for n := range 2 * users { // each user has two tickets, and one reservation
+			n = n * stride % (2 * users)
+			rows = append(rows, Row(n, n%users, n%3))
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for chunk := range slices.Chunk(rows, size) {
+				got, err := db.WriteBatch(context.Background(), chunk)
+				if err != nil {
+					t.Errorf("writer %d: %v", w, err)
+					return
+				}
+				for i, r := range chunk {
+					verdicts[w][r.Ticket] = got[i].Verdict
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	if n, err := db.Rows(context.Background()); n != users || err != nil {
+		t.Fatalf("%d rows, %v; want one for each of %d users", n, err, users)
+	}
+	for n := range 2 * users {
+		tk := Row(n, 0, 0).Ticket
+		written, turned := 0, 0
+		for w := range writers {
+			switch verdicts[w][tk] {
+			case ledger.Written:
+				written++
+			case ledger.Turned:
+				turned++
+			}
+		}
+		if !(written == 1 && turned == 0) && !(written == 0 && turned == writers) {
+			t.Fatalf("ticket %d was written by %d and turned by %d of %d writers", n, written, turned, writers)
+		}
+		want := booking.Confirmed
+		if written == 0 {
+			want = booking.Refused
+		}
+		result(t, db, tk, want)
 	}
 }
 
