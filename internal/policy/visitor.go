@@ -268,7 +268,7 @@ func (p *Program) Next(v *Visitor, user *User, config Runtime, now time.Duration
 			return p.lock(v, now, booking.StepCatalogue, r, luck)
 		}
 		v.Phase = PhaseForm
-		return Move{Kind: Wait, At: now + luck.LogNormal(booking.DrawForm, uint64(v.Visit), 0, p.Form, p.ThinkCV)}
+		return Move{Kind: Wait, At: p.FormFilled(v.Visit, now, luck)}
 	case PhaseForm:
 		return p.press(v, user, config, now, luck)
 	case PhaseLocked:
@@ -361,6 +361,12 @@ func (p *Program) NoticeRead(visit booking.VisitID, opened time.Duration, luck L
 	return opened + luck.LogNormal(booking.DrawNotice, uint64(visit), 0, p.Notice, p.ThinkCV)
 }
 
+// FormFilled is when a visit presses for the first time whose form stands open since a
+// moment.
+func (p *Program) FormFilled(visit booking.VisitID, opened time.Duration, luck Luck) time.Duration {
+	return opened + luck.LogNormal(booking.DrawForm, uint64(visit), 0, p.Form, p.ThinkCV)
+}
+
 func (p *Program) status(v *Visitor) Move {
 	v.Phase = PhaseStatusReq
 	v.Statuses++
@@ -404,11 +410,20 @@ func (p *Program) Toss(visit booking.VisitID, user booking.UserID, n uint16, con
 // its button for the n-th time. epochEnds is Toss's: a press before the epoch turns
 // would lose again, and the client knows it.
 func (p *Program) LostUntil(visit booking.VisitID, n uint16, now, epochEnds time.Duration, luck Luck) time.Duration {
-	at := p.LockEnds(visit, n, now, 0, luck)
-	if epochEnds > 0 {
-		at = max(at, epochEnds+luck.Between(booking.DrawHuman, uint64(visit), uint32(n), p.HumanMin, p.HumanMax))
+	d, human := p.lockFor(visit, n, 0, luck)
+	return max(now+d, epochEnds) + human
+}
+
+// lockFor is how long the button is locked, and what the person takes then.
+func (p *Program) lockFor(visit booking.VisitID, n uint16, retryAfter time.Duration, luck Luck) (d, human time.Duration) {
+	d = p.Lock
+	if p.HonoursRetryAfter {
+		d = max(d, retryAfter)
 	}
-	return at
+	if p.Jitter {
+		d += luck.Between(booking.DrawJitter, uint64(visit), uint32(n), 0, p.Lock/2)
+	}
+	return d, luck.Between(booking.DrawHuman, uint64(visit), uint32(n), p.HumanMin, p.HumanMax)
 }
 
 func (p *Program) submit(v *Visitor, user *User) Move {
@@ -442,11 +457,17 @@ func (p *Program) submitted(v *Visitor, user *User, now time.Duration, r Reply, 
 
 func (p *Program) pollLater(v *Visitor, now time.Duration, r Reply, luck Luck) Move {
 	v.Phase = PhasePollWait
-	d := luck.Between(booking.DrawPoll, uint64(v.Visit), uint32(v.Polls), p.PollEvery, p.PollEvery+p.PollJitter)
+	return Move{Kind: Wait, At: p.PollsAgain(v.Visit, v.Polls, now, r.RetryAfter, luck)}
+}
+
+// PollsAgain is when a visit polls that has polled n times, from a moment on, with a
+// server's advice of 0 for none.
+func (p *Program) PollsAgain(visit booking.VisitID, n uint16, now, retryAfter time.Duration, luck Luck) time.Duration {
+	d := luck.Between(booking.DrawPoll, uint64(visit), uint32(n), p.PollEvery, p.PollEvery+p.PollJitter)
 	if p.HonoursRetryAfter {
-		d = max(d, r.RetryAfter)
+		d = max(d, retryAfter)
 	}
-	return Move{Kind: Wait, At: now + d}
+	return now + d
 }
 
 // lock locks the button after an answer that was no.
@@ -455,26 +476,16 @@ func (p *Program) lock(v *Visitor, now time.Duration, again booking.Step, r Repl
 		return v.end(ToldNotToRetry)
 	}
 	v.Cause = r.Outcome
-	return p.lockFor(v, now, again, r.RetryAfter, luck)
-}
-
-func (p *Program) lockFor(v *Visitor, now time.Duration, again booking.Step, retryAfter time.Duration, luck Luck) Move {
 	v.Phase, v.Again = PhaseLocked, again
 	v.Locks++
-	return Move{Kind: Wait, At: p.LockEnds(v.Visit, v.Locks, now, retryAfter, luck), Marks: MarkLock}
+	return Move{Kind: Wait, At: p.LockEnds(v.Visit, v.Locks, now, r.RetryAfter, luck), Marks: MarkLock}
 }
 
 // LockEnds is when a visit goes on whose button is locked for the n-th time at a
 // moment, with a server's advice of 0 for none.
 func (p *Program) LockEnds(visit booking.VisitID, n uint16, now, retryAfter time.Duration, luck Luck) time.Duration {
-	d := p.Lock
-	if p.HonoursRetryAfter {
-		d = max(d, retryAfter)
-	}
-	if p.Jitter {
-		d += luck.Between(booking.DrawJitter, uint64(visit), uint32(n), 0, p.Lock/2)
-	}
-	return now + d + luck.Between(booking.DrawHuman, uint64(visit), uint32(n), p.HumanMin, p.HumanMax)
+	d, human := p.lockFor(visit, n, retryAfter, luck)
+	return now + d + human
 }
 
 // GivesUp is how a visit ends at the end of its n-th lock, which had a cause (0 = a
@@ -551,6 +562,11 @@ func (p *Program) bot(v *Visitor, now time.Duration, e Event, r Reply, luck Luck
 	}
 	v.Phase = PhaseBotWait
 	return Move{Kind: Wait, At: max(now, v.PressedAt+p.BotEvery)}
+}
+
+// Item is a visit's first choice of an item.
+func (p *Program) Item(visit booking.VisitID, luck Luck) uint16 {
+	return p.item(uint64(visit), 0, luck)
 }
 
 // item is the visitor's n-th choice of an item.

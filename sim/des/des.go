@@ -167,7 +167,7 @@ func (k *Kernel) place(t time.Duration, priority int8, within uint64, s slot) Ev
 	}
 	s.gen = k.slots[i].gen
 	k.slots[i] = s
-	order := uint64(uint8(priority)^0x80)<<56 | within
+	order := orderOf(priority, within)
 	k.c.Scheduled++
 	k.heap = append(k.heap, entry{t, order, i})
 	k.up(len(k.heap) - 1)
@@ -216,11 +216,18 @@ func (k *Kernel) first() (at time.Duration, order uint64, lane *Lane, ok bool) {
 		at, order, ok = k.heap[0].at, k.heap[0].order, true
 	}
 	for _, l := range k.lanes {
-		if l.n == 0 {
-			continue
-		}
-		if e := &l.ring[l.head]; !ok || e.at < at || e.at == at && e.order < order {
+		for l.n > 0 {
+			e := &l.ring[l.head]
+			if ok && (e.at > at || e.at == at && e.order > order) {
+				break
+			}
+			if l.dead != nil && l.dead(e.arg) {
+				l.pop()
+				k.c.Stopped++
+				continue
+			}
 			at, order, lane, ok = e.at, e.order, l, true
+			break
 		}
 	}
 	return at, order, lane, ok
@@ -228,8 +235,10 @@ func (k *Kernel) first() (at time.Duration, order uint64, lane *Lane, ok bool) {
 
 // OrderOf is the place that AtKey gives an event among those of its moment:
 // the smaller runs first.
-func OrderOf(priority int8, key uint64) uint64 {
-	return uint64(uint8(priority)^0x80)<<56 | keyed | key
+func OrderOf(priority int8, key uint64) uint64 { return orderOf(priority, keyed|key) }
+
+func orderOf(priority int8, within uint64) uint64 {
+	return uint64(uint8(priority)^0x80)<<56 | within
 }
 
 // Step runs the next event and reports whether there was one and the run may go on.
@@ -255,6 +264,15 @@ func (k *Kernel) Step() bool {
 		s.g(s.arg)
 	}
 	return k.err == nil
+}
+
+// Stand moves the present moment on to t, up to the next event: for who does at a
+// moment what needs no event.
+func (k *Kernel) Stand(t time.Duration) {
+	if due, ok := k.Next(); k.err == nil && (t < k.now || ok && due < t) {
+		k.err = fmt.Errorf("des: %w: to stand at %v, now %v, the next event is due at %v", ErrPast, t, k.now, due)
+	}
+	k.now = t
 }
 
 // Run runs every event due up to and including until, then stands at until; later

@@ -390,3 +390,48 @@ func TestLanesKeepTheOrder(t *testing.T) {
 		t.Error("a lane took a key beyond the largest")
 	}
 }
+
+// Events that have become pointless do not run, do not move the present moment and
+// count as stopped; one that would go back is not taken.
+func TestLaneForgets(t *testing.T) {
+	k := New()
+	l := k.NewLane()
+	dead := map[uint64]bool{}
+	l.Forget(func(arg uint64) bool { return dead[arg] })
+	var ran []uint64
+	note := func(arg uint64) { ran = append(ran, arg) }
+	for i := range uint64(6) {
+		if !l.TryKey(time.Duration(10*i), 0, i, note, i) {
+			t.Errorf("event %d was not taken", i)
+		}
+	}
+	if l.TryKey(49, 0, 9, note, 9) || l.TryKey(50, 0, 4, note, 9) || l.TryKey(60, 0, KeyMax+1, note, 9) {
+		t.Error("an event was taken that does not fit behind the last")
+	}
+	dead[0], dead[3], dead[5] = true, true, true
+	if err := k.Run(Forever); err != nil {
+		t.Fatal(err)
+	}
+	if want := []uint64{1, 2, 4}; !slices.Equal(ran, want) || k.Now() != 40 {
+		t.Errorf("%v ran until %v, want %v until 40ns", ran, k.Now(), want)
+	}
+	if c := k.Counts(); c.Scheduled != 6 || c.Ran != 3 || c.Stopped != 3 || c.Pending != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// Whoever stands at a moment leaves no event behind.
+func TestStand(t *testing.T) {
+	k := New()
+	k.At(10, func() {})
+	if k.Stand(10); k.Now() != 10 || k.Err() != nil {
+		t.Errorf("at %v, %v", k.Now(), k.Err())
+	}
+	if k.Stand(11); !errors.Is(k.Err(), ErrPast) {
+		t.Errorf("it stood past an event: %v", k.Err())
+	}
+	k = NewAt(5)
+	if k.Stand(4); !errors.Is(k.Err(), ErrPast) {
+		t.Errorf("it went back: %v", k.Err())
+	}
+}

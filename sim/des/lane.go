@@ -5,11 +5,13 @@ import "time"
 // Lane is a queue beside the heap for events of one kind whose moments hardly ever
 // go back, such as what follows a constant delay: adding and running one takes a few
 // nanoseconds instead of a walk through the heap. The order of events is the same;
-// one that would stand before the lane's last goes to the heap. They cannot be stopped.
+// one that would stand before the lane's last goes to the heap. They cannot be stopped,
+// but see Forget.
 type Lane struct {
 	k       *Kernel
 	ring    []laneEvent // a power of two
 	head, n int
+	dead    func(arg uint64) bool
 }
 
 type laneEvent struct {
@@ -27,6 +29,11 @@ func (k *Kernel) NewLane() *Lane {
 	return l
 }
 
+// Forget has the lane ask of every event, before it runs, whether it has become
+// pointless: such ones count as stopped and leave no trace. So whoever schedules
+// many and stops most of them need not find them again.
+func (l *Lane) Forget(dead func(arg uint64) bool) { l.dead = dead }
+
 // AtArg is Kernel.AtArg.
 func (l *Lane) AtArg(t time.Duration, priority int8, f func(arg uint64), arg uint64) {
 	l.add(t, priority, l.k.c.Scheduled, f, arg)
@@ -41,18 +48,32 @@ func (l *Lane) AtKey(t time.Duration, priority int8, key uint64, f func(arg uint
 	l.add(t, priority, keyed|key, f, arg)
 }
 
+// TryKey is AtKey for an event that fits behind the lane's last; else it schedules
+// nothing and says so.
+func (l *Lane) TryKey(t time.Duration, priority int8, key uint64, f func(arg uint64), arg uint64) bool {
+	if key > KeyMax || t < l.k.now || l.n > 0 && l.last().after(t, orderOf(priority, keyed|key)) {
+		return false
+	}
+	l.add(t, priority, keyed|key, f, arg)
+	return true
+}
+
+func (l *Lane) last() *laneEvent { return &l.ring[(l.head+l.n-1)&(len(l.ring)-1)] }
+
+func (e *laneEvent) after(t time.Duration, order uint64) bool {
+	return t < e.at || t == e.at && order < e.order
+}
+
 func (l *Lane) add(t time.Duration, priority int8, within uint64, f func(uint64), arg uint64) {
 	k := l.k
-	order := uint64(uint8(priority)^0x80)<<56 | within
+	order := orderOf(priority, within)
 	if t < k.now || f == nil {
 		k.place(t, priority, within, slot{g: f, arg: arg}) // says what is wrong
 		return
 	}
-	if l.n > 0 {
-		if last := &l.ring[(l.head+l.n-1)&(len(l.ring)-1)]; t < last.at || t == last.at && order < last.order {
-			k.place(t, priority, within, slot{g: f, arg: arg})
-			return
-		}
+	if l.n > 0 && l.last().after(t, order) {
+		k.place(t, priority, within, slot{g: f, arg: arg})
+		return
 	}
 	if l.n == len(l.ring) {
 		ring := make([]laneEvent, 2*l.n)

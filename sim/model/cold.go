@@ -41,18 +41,33 @@ func (c *cold) lock(again booking.Step, cause booking.Outcome) {
 	c.locks++
 }
 
-// from packs a visitor who holds no ticket and whose item is its first choice.
+// polls is how often a visit has polled that holds a ticket: its button is never
+// locked again, so the two share a place.
+func (c *cold) polls() *uint16 { return &c.locks }
+
+func (c *cold) holdsTicket() bool {
+	return c.phase() == policy.PhasePollWait || c.phase() == policy.PhasePollReq
+}
+
+// from packs a visitor whose item is its first choice, or no longer matters, and
+// whose ticket, if it holds one, is its user's row.
 func (c *cold) from(v *policy.Visitor) {
 	c.visit, c.user, c.first = uint32(v.Visit), uint32(v.User), v.FirstPress
 	c.presses, c.locks, c.statuses, c.submits = v.Presses, v.Locks, v.Statuses, v.Submits
 	c.state = uint8(v.Phase) | uint8(v.Again)<<4
 	c.reached = c.reached&^causeMask | uint8(v.Cause)
+	if c.holdsTicket() {
+		*c.polls() = v.Polls
+	}
 }
 
 func (c *cold) into(v *policy.Visitor) {
 	v.Visit, v.User, v.FirstPress = booking.VisitID(c.visit), booking.UserID(c.user), c.first
 	v.Presses, v.Locks, v.Statuses, v.Submits = c.presses, c.locks, c.statuses, c.submits
 	v.Phase, v.Again, v.Cause = c.phase(), c.again(), c.cause()
+	if c.holdsTicket() {
+		v.Polls, v.Locks = *c.polls(), 0
+	}
 }
 
 // stages are the stages of the funnel that the visit has reached.

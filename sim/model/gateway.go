@@ -48,10 +48,13 @@ type gateway struct {
 	c         counts
 	up        int  // instances that serve
 	quiet     ring // ends of the services that are nobody's event, see windows.quiet
+	quieter   ring // and of submits, which take longer
 	calm      bool // such services may be
 	limit     int  // of the in-flight limit; 0 = none
 
 	statusTakes time.Duration // service of a status call
+	submitTakes time.Duration
+	pollTakes   time.Duration
 }
 
 // counts are the station's totals. At every moment
@@ -83,7 +86,7 @@ func (e *evening) openGateway() {
 	unit := e.constant(s.UnitTime)
 	g.all = max(1, int(math.Round(g.capacity*unit.Seconds())))
 	g.unit = float64(g.all) / g.capacity * 1e9
-	g.statusTakes = g.takes(s.Status)
+	g.setTakes()
 	g.slots = newSlots(g.all)
 	g.queues = make([]fifo, g.lowest)
 	if sc.On("inflight") && s.InFlight > 0 {
@@ -275,6 +278,12 @@ func (g *gateway) takes(units float64) time.Duration {
 	return time.Duration(math.Round(units * g.unit))
 }
 
+// setTakes notes how long the services of visitors take.
+func (g *gateway) setTakes() {
+	s := &g.e.sc.Gateway
+	g.statusTakes, g.submitTakes, g.pollTakes = g.takes(s.Status), g.takes(s.Submit), g.takes(s.Poll)
+}
+
 // begin takes the earliest slot and starts the request's own work.
 func (g *gateway) begin(i uint32, r *request, at time.Duration) {
 	d := g.takes(r.units)
@@ -372,7 +381,7 @@ func (g *gateway) setUp(up int) {
 	share := float64(up) / float64(len(g.instances))
 	n := max(1, int(math.Round(float64(g.all)*share)))
 	g.unit = float64(n) / (g.capacity * share) * 1e9
-	g.statusTakes = g.takes(g.e.sc.Gateway.Status)
+	g.setTakes()
 	g.slots.resize(n, now)
 	g.advance(now)
 	g.setRung(now)

@@ -105,7 +105,9 @@ type evening struct {
 	half    time.Duration // network, one way
 	extra   time.Duration // overhead of a gateway
 	direct  bool          // submits are booked synchronously in the database
-	err     error
+
+	closedCheck bool // instances keep a copy of the closed flag
+	err         error
 
 	visitors
 	requests
@@ -123,6 +125,7 @@ type evening struct {
 	// What follows a constant delay needs no heap: requests on their way, services of
 	// a status call and others, answers on their way.
 	toServer, leaving, leavingLater, toVisitor *des.Lane
+	patience                                   *des.Lane // timers of clients, most of them stopped
 
 	onWake, onReply, onTimeout, onArrive, onLeave, onWork func(uint64)
 }
@@ -155,7 +158,8 @@ func Run(ctx context.Context, sc *scenarios.Scaled, opt Options) (*record.Record
 func newEvening(sc *scenarios.Scaled, opt Options) (*evening, error) {
 	e := &evening{sc: sc, opt: opt, luck: sc.Seed, lucky: sc.Seed, program: sc.Program(), kernel: des.New(),
 		rec: record.New(sc.Header()), end: sc.Length,
-		direct: sc.Mode == booking.ModeLossless || !sc.On("queue")}
+		direct:      sc.Mode == booking.ModeLossless || !sc.On("queue"),
+		closedCheck: sc.On("closed") && sc.Mode != booking.ModeLottery}
 	e.last = e.end + e.constant(grace)
 	orDefault := func(d, otherwise time.Duration) time.Duration {
 		if d == 0 {
@@ -165,6 +169,8 @@ func newEvening(sc *scenarios.Scaled, opt Options) (*evening, error) {
 	}
 	e.toServer, e.toVisitor = e.kernel.NewLane(), e.kernel.NewLane()
 	e.leaving, e.leavingLater = e.kernel.NewLane(), e.kernel.NewLane()
+	e.patience = e.kernel.NewLane()
+	e.patience.Forget(e.patient)
 	e.half = orDefault(opt.Network, DefaultNetwork) / 2
 	e.extra = orDefault(opt.Overhead, DefaultOverhead)
 	e.openAdmission()

@@ -6,6 +6,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/policy"
+	"spillway/scenarios"
 	"spillway/sim/des"
 )
 
@@ -26,7 +27,8 @@ type request struct {
 	ends     time.Duration // of the modelled service
 	advice   time.Duration // Retry-After
 	units    float64
-	timer    des.Event // of the client's patience, when armed
+	timer    des.Event // of the client's patience, when armed and not in the lane
+	serial   uint32    // so that the lane's timers of requests that are over are known
 	place    uint32
 	version  uint32 // config carried by the answer
 	ticket   uint32 // row of the ledger, plus one
@@ -47,6 +49,7 @@ type request struct {
 	answered bool // the visitor knows, one way or the other
 	served   bool // the servers are done
 	used     bool
+	held     bool // of a shard's visit, see windows.hold; place is then its own in the list
 }
 
 // requests is the slab of requests under way.
@@ -71,7 +74,7 @@ func (q *requests) take() (uint32, *request) {
 		q.all = append(q.all, request{})
 	}
 	r := &q.all[i]
-	*r = request{used: true}
+	*r = request{used: true, serial: r.serial + 1}
 	return i, r
 }
 
@@ -131,14 +134,26 @@ func static(s booking.Step) bool { return s == booking.StepConfig || s == bookin
 // arm makes sure that the client's patience ends, for a request whose answer is
 // not in sight.
 func (e *evening) arm(i uint32, r *request) {
-	if !r.armed && !r.answered && !r.exempt {
+	if !r.armed && !r.answered && !r.exempt && !r.held {
 		r.armed = true
-		r.timer = e.kernel.AtKey(max(r.sent+r.patience, e.kernel.Now()), people, uint64(r.visit), e.onTimeout, uint64(i))
+		at, arg := max(r.sent+r.patience, e.kernel.Now()), uint64(r.serial)<<32|uint64(i)
+		if !e.patience.TryKey(at, people, uint64(r.visit), e.onTimeout, arg) {
+			r.timer = e.kernel.AtKey(at, people, uint64(r.visit), e.onTimeout, arg)
+		}
 	}
+}
+
+// patient reports whether a timer's request is over, or waits no more.
+func (e *evening) patient(arg uint64) bool {
+	r := &e.all[uint32(arg)]
+	return !r.armed || r.serial != uint32(arg>>32)
 }
 
 // answer sends the servers' answer off at a moment, now or later.
 func (e *evening) answer(i uint32, r *request, o booking.Outcome, at time.Duration) {
+	if r.held && e.windows.refuse(i, r, o, at) {
+		return
+	}
 	r.outcome, r.served = o, true
 	switch {
 	case r.answered:
@@ -158,9 +173,10 @@ func (e *evening) answer(i uint32, r *request, o booking.Outcome, at time.Durati
 func (e *evening) reply(i uint64) { e.deliver(uint32(i), e.all[i].outcome) }
 
 // timeout ends a client's patience.
-func (e *evening) timeout(i uint64) {
+func (e *evening) timeout(arg uint64) {
+	i := uint32(arg)
 	e.all[i].armed = false
-	e.deliver(uint32(i), booking.Timeout)
+	e.deliver(i, booking.Timeout)
 }
 
 // deliver tells a visitor what became of its request. What comes after the end is
@@ -201,13 +217,32 @@ func (e *evening) deliver(i uint32, o booking.Outcome) {
 
 // advise is what a refusal tells about trying again.
 func (e *evening) advise(r *request, o booking.Outcome) (retryAfter time.Duration, noRetry bool) {
+	retryAfter, noRetry = advice(e.sc, o)
+	if retries(o) {
+		retryAfter = max(retryAfter, r.advice)
+	}
+	return retryAfter, noRetry
+}
+
+// advice is what a refusal tells by itself.
+func advice(sc *scenarios.Scaled, o booking.Outcome) (retryAfter time.Duration, noRetry bool) {
 	switch o {
 	case booking.Closed, booking.Duplicate, booking.OverBudget, booking.Off:
 		return 0, true
-	case booking.Busy, booking.Shed, booking.Limited, booking.Expired, booking.Degraded, booking.Unknown:
-		return max(e.sc.Gateway.RetryAfter, r.advice), false
+	}
+	if retries(o) {
+		return sc.Gateway.RetryAfter, false
 	}
 	return 0, false
+}
+
+// retries reports whether a refusal says when to try again.
+func retries(o booking.Outcome) bool {
+	switch o {
+	case booking.Busy, booking.Shed, booking.Limited, booking.Expired, booking.Degraded, booking.Unknown:
+		return true
+	}
+	return false
 }
 
 // cutOff counts the requests that were still unanswered when the run ended.

@@ -44,6 +44,8 @@ const (
 	handFetched                  // a config comes to a moved user's client
 	handSend                     // a visit sends a request and is led from here on
 	handGone                     // a newer visit has taken the place of a lent one
+	handClient                   // the client of a user whom the servers' part has taken over
+	handWake                     // a visit goes on whose user has been moved meanwhile
 )
 
 // back is a lent visit that comes back until due.
@@ -91,6 +93,7 @@ type given struct {
 	bits     uint
 	count    int64
 	hurried  bool
+	calm     bool
 	formFrom uint64
 	luck     draw.Seed
 	lucky    policy.Luck
@@ -101,6 +104,8 @@ type given struct {
 // mail is what the servers' part has for a shard, by parity of the window.
 type mail struct {
 	backs  [2][]back
+	calls  [2][]call
+	told   [2][]try
 	ended  [2][]uint32
 	cooled [2][]cooled
 	_      [64]byte
@@ -117,10 +122,11 @@ type shard struct {
 	cal     *window.Calendar[cold]
 	taken   int64 // the last window taken from the calendar
 
-	arrivals [2][]arrival // of windows, by parity
-	calls    [3][]call    // status calls by the window in which they reach the servers
-	asks     *[]call      // those that reach them in the window in hand
-	asksNext *[]call      // and those of the next
+	arrivals [drawnAhead][]arrival // of windows, modulo drawnAhead
+	comes    []uint8               // by user, the last window drawn in which one comes; see mayCome
+	calls    [3][]call             // status calls by the window in which they reach the servers
+	asks     *[]call               // those that reach them in the window in hand
+	asksNext *[]call               // and those of the next
 	until    time.Duration
 	hands    [2][]hand
 
@@ -145,11 +151,29 @@ type shard struct {
 func newShard(w *windows, users int) *shard {
 	e := w.e
 	t := newTally(record.New(e.rec.Header), e.groups)
-	return &shard{crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
+	s := &shard{comes: make([]uint8, comesLen), crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
 		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{},
 		hits: make([]uint32, e.watch.indexOf(e.end)+2),
 		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
-			hurried: w.hurried, formFrom: w.formFrom, luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
+			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
+	return s
+}
+
+// comesLen is how many entries tell who comes: users share them, so that some are
+// thought to come who do not, and so are those who came a multiple of 256 windows ago.
+const comesLen = 1 << 18
+
+// expect notes who comes in a window.
+func (s *shard) expect(n int64) {
+	for _, a := range s.arrivals[n&(drawnAhead-1)] {
+		s.comes[a.user>>s.bits&(comesLen-1)] = uint8(n)
+	}
+}
+
+// mayCome reports whether the user may open the program in the window in hand or one
+// of those drawn after it.
+func (s *shard) mayCome(user uint32) bool {
+	return uint8(int64(s.comes[user>>s.bits&(comesLen-1)])-s.taken) < drawnAhead-1
 }
 
 func (s *shard) fail(format string, args ...any) {
@@ -160,6 +184,7 @@ func (s *shard) fail(format string, args ...any) {
 
 // do plays one window.
 func (s *shard) do(n int64) {
+	s.hands[n&1] = s.hands[n&1][:0]
 	s.collect(n - 2)
 	if n >= s.count {
 		return
@@ -170,8 +195,13 @@ func (s *shard) do(n int64) {
 	if n == s.count-1 {
 		s.asksNext = s.asks
 	}
-	arrivals := s.arrivals[n&1]
-	s.hands[n&1] = s.hands[n&1][:0]
+	if n == 0 {
+		for i := range int64(drawnAhead - 2) {
+			s.expect(i)
+		}
+	}
+	s.expect(n + drawnAhead - 2)
+	arrivals := s.arrivals[n&(drawnAhead-1)]
 	s.due = s.cal.Take(n, s.due[:0])
 	s.taken = n
 	s.keys = s.keys[:0]
@@ -319,7 +349,7 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 		if x := now + s.half; !s.view.has || x-s.view.storedAt >= s.view.life || x+s.half >= s.runEnd || 2*s.half >= s.program.Timeout {
 			s.replace(c, a.visit, now)
 			h := hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}}
-			s.move(c, &h)
+			s.move(c, &h, s.taken)
 			s.hand(h)
 			return
 		}
@@ -345,7 +375,7 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 	if fetches {
 		s.sends(policy.Move{Step: booking.StepConfig, Attempt: 1}, now)
 		due := now + 2*s.half
-		s.answer(booking.StepConfig, booking.OK, group, now, due)
+		s.answer(booking.StepConfig, booking.OK, group, now, now, due)
 		s.hits[s.lookOf(now+s.half)]++
 		s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint8(s.view.version), group, willBook})
 		return
@@ -456,8 +486,16 @@ func (s *shard) wake(c cold, now time.Duration) {
 			return
 		}
 		*word |= away << shift
-		s.ask(&c, now)
+		s.ask(&c, booking.StepStatus, now)
 		return
+	}
+	if phase == policy.PhasePollWait {
+		x := &s.clients[c.user>>s.bits]
+		if x.flags&moved != 0 {
+			s.handWake(&c, x, now)
+			return
+		}
+		c.version = uint8(x.version) // a newer visit may have fetched another
 	}
 	var v policy.Visitor
 	c.into(&v)
@@ -489,6 +527,10 @@ func (s *shard) press(c *cold, now time.Duration) {
 	c.reach(stages)
 	if passed {
 		c.state = uint8(policy.PhaseCheckReq) | c.state&^0xf
+		if s.calm && !s.mayCome(c.user) {
+			s.ask(c, booking.StepCheck, now)
+			return
+		}
 		s.handOver(c, policy.Move{Step: booking.StepCheck, Attempt: c.presses}, true, now)
 		return
 	}
@@ -510,13 +552,21 @@ func (s *shard) follow(c *cold, v *policy.Visitor, m policy.Move, now time.Durat
 	case policy.End:
 		s.finish(c, v, now)
 	case policy.Send:
+		if m.Step == booking.StepPoll {
+			if s.calm && !s.mayCome(c.user) {
+				s.ask(c, booking.StepPoll, now)
+				return
+			}
+			s.handOver(c, m, true, now)
+			return
+		}
 		if moves := m.Step == booking.StepCheck || s.hurried || s.luckyForm(c.visit); moves || m.Step != booking.StepStatus {
 			s.handOver(c, m, moves, now)
 			return
 		}
 		word, shift := s.pages[c.visit>>pageBits].of(c.visit)
 		*word |= away << shift
-		s.ask(c, now)
+		s.ask(c, booking.StepStatus, now)
 	}
 }
 
@@ -526,7 +576,7 @@ func (s *shard) handOver(c *cold, m policy.Move, moves bool, now time.Duration) 
 	s.alive--
 	h := hand{kind: handSend, at: now, key: c.visit, cold: *c, step: m.Step, attempt: m.Attempt, moves: moves}
 	if moves {
-		s.move(&s.clients[c.user>>s.bits], &h)
+		s.move(&s.clients[c.user>>s.bits], &h, s.taken)
 		s.forget(c.visit)
 	} else {
 		word, shift := s.pages[c.visit>>pageBits].of(c.visit)
@@ -535,17 +585,22 @@ func (s *shard) handOver(c *cold, m policy.Move, moves bool, now time.Duration) 
 	s.hand(h)
 }
 
-// ask sends a status call.
-func (s *shard) ask(c *cold, now time.Duration) {
-	s.tally.count(countRequests, now)
-	if c.statuses == 1 {
-		s.tally.count(countFirstTries, now)
-	}
+// handWake lets a visit that holds a ticket go on where its user's client is.
+func (s *shard) handWake(c *cold, x *client, now time.Duration) {
+	s.alive--
+	s.forget(c.visit)
+	x.configAt = time.Duration(s.taken)
+	s.hand(hand{kind: handWake, at: now, key: c.visit, cold: *c})
+}
+
+// ask sends a call.
+func (s *shard) ask(c *cold, step booking.Step, now time.Duration) {
 	calls := s.asks
 	if now+s.half >= s.until {
 		calls = s.asksNext
 	}
-	*calls = append(*calls, call{cold: *c, sent: now})
+	*calls = append(*calls, call{cold: *c, sent: now, step: step})
+	s.sends(policy.Move{Step: step, Attempt: (*calls)[len(*calls)-1].attempt()}, now)
 }
 
 // luckyForm reports whether the visit's form takes so short that its shard could
@@ -563,11 +618,24 @@ func (s *shard) home(visit uint32) {
 	}
 }
 
-// move gives a user's client to the servers' part, with the hand that needs it there.
-func (s *shard) move(c *client, h *hand) {
+// moveAfter sends the client of a user after whose visit the servers' part leads on.
+func (s *shard) moveAfter(v *cold, window int64) {
+	s.alive--
+	s.forget(v.visit)
+	if window >= s.count {
+		return // nobody asks for it any more
+	}
+	h := hand{kind: handClient, at: time.Duration(window) << s.shift, key: v.visit, cold: *v}
+	s.move(&s.clients[v.user>>s.bits], &h, window)
+	s.hands[window&1] = append(s.hands[window&1], h)
+}
+
+// move gives a user's client to the servers' part in a window, with the hand that
+// needs it there.
+func (s *shard) move(c *client, h *hand, window int64) {
 	h.carries, h.client = true, *c
 	c.flags |= moved
-	c.configAt = time.Duration(s.taken)
+	c.configAt = time.Duration(window)
 	// A config that is on its way to the client finds it there.
 	for i := s.fetched; i < len(s.fetches); i++ {
 		f := s.fetches[i]
@@ -575,7 +643,7 @@ func (s *shard) move(c *client, h *hand) {
 			continue
 		}
 		s.alive--
-		s.hand(hand{kind: handFetched, at: f.due, key: f.visit, carries: true, client: h.client,
+		s.hands[window&1] = append(s.hands[window&1], hand{kind: handFetched, at: f.due, key: f.visit, carries: true, client: h.client,
 			cold: cold{visit: f.visit, user: f.user, group: f.group, version: f.version}})
 		s.fetches = append(s.fetches[:i], s.fetches[i+1:]...)
 		i--
@@ -584,12 +652,12 @@ func (s *shard) move(c *client, h *hand) {
 
 func (s *shard) hand(h hand) { s.hands[s.taken&1] = append(s.hands[s.taken&1], h) }
 
-// answer counts a request and its answer.
-func (s *shard) answer(step booking.Step, o booking.Outcome, group uint8, sent, now time.Duration) {
+// answer counts a request, due at base, and its answer.
+func (s *shard) answer(step booking.Step, o booking.Outcome, group uint8, base, sent, now time.Duration) {
 	s.sent++
 	s.events += 3 // sent, at the servers, answered
 	s.outcomes[step][o]++
-	s.tally.answered(step, o, group, sent, sent, now)
+	s.tally.answered(step, o, group, base, sent, now)
 }
 
 // over ends a visit that has no more to say.
@@ -629,13 +697,21 @@ func (s *shard) collect(n int64) {
 			}
 			s.sink = uint32(sum)
 		}
-		if calls[i].outcome == 0 {
-			s.alive-- // lent
-			continue
-		}
-		s.reply(&calls[i])
+		s.hear(&calls[i], n)
 	}
 	s.calls[n%3] = calls[:0]
+	for i := range s.mail.calls[n&1] {
+		s.hear(&s.mail.calls[n&1][i], n)
+	}
+	s.mail.calls[n&1] = s.mail.calls[n&1][:0]
+	for i := range s.mail.told[n&1] {
+		if t := &s.mail.told[n&1][i]; t.outcome != 0 {
+			s.told(t)
+		} else {
+			s.moveAfter(&t.cold, n+2)
+		}
+	}
+	s.mail.told[n&1] = s.mail.told[n&1][:0]
 	for i := range s.mail.backs[n&1] {
 		b := &s.mail.backs[n&1][i]
 		s.alive++
@@ -665,10 +741,89 @@ func (s *shard) collect(n int64) {
 	s.mail.cooled[n&1] = s.mail.cooled[n&1][:0]
 }
 
-// reply is the answer to a call.
+// replyAgain is the answer to a check or a poll.
+func (s *shard) replyAgain(c *call) {
+	if c.step == booking.StepCheck && c.outcome == booking.Open {
+		return // told what became of its submit, too
+	}
+	done := c.sent + time.Duration(c.took)
+	s.answer(c.step, c.outcome, c.group, c.sent, c.sent, done)
+	u := policy.User{}
+	if c.step == booking.StepPoll {
+		if c.outcome == booking.Pending {
+			c.state = uint8(policy.PhasePollWait)
+			s.schedule(&c.cold, s.program.PollsAgain(booking.VisitID(c.visit), *c.polls(), done, 0, s.lucky))
+			return
+		}
+		u.Holds = policy.HoldTicket
+	} else if retries(c.outcome) {
+		s.locked(&c.cold, booking.StepSubmit, c.outcome, done)
+		return
+	}
+	s.replied(&c.cold, &u, c.outcome, done)
+}
+
+// told is what became of a press that passed: the answers to its check and its submit.
+func (s *shard) told(t *try) {
+	s.answer(booking.StepCheck, booking.Open, t.group, t.pressed, t.pressed, t.sent)
+	stages := t.stages()
+	s.crowd.reach(&stages, t.group, stageSubmitted)
+	t.submits++
+	s.sends(policy.Move{Step: booking.StepSubmit, Attempt: t.submits}, t.sent)
+	s.answer(booking.StepSubmit, t.outcome, t.group, t.pressed, t.sent, t.heard)
+	if retries(t.outcome) {
+		s.locked(&t.cold, booking.StepSubmit, t.outcome, t.heard)
+		return
+	}
+	if t.outcome == booking.Queued {
+		s.crowd.reach(&stages, t.group, stageAccepted)
+	}
+	t.state = uint8(policy.PhaseSubmitReq)
+	s.replied(&t.cold, &policy.User{Holds: policy.HoldSubmitting}, t.outcome, t.heard)
+}
+
+// locked locks a visit's button after an answer that was no, until it does a step again.
+func (s *shard) locked(c *cold, again booking.Step, o booking.Outcome, now time.Duration) {
+	retryAfter, _ := advice(s.sc, o)
+	c.lock(again, o)
+	s.schedule(c, s.program.LockEnds(booking.VisitID(c.visit), c.locks, now, retryAfter, s.lucky))
+}
+
+// replied lets a visit go on after an answer that it alone knows of; u is what its
+// user holds.
+func (s *shard) replied(c *cold, u *policy.User, o booking.Outcome, now time.Duration) {
+	var v policy.Visitor
+	c.into(&v)
+	u.Visit, u.ConfigVersion, u.HasConfig = v.Visit+1, uint32(c.version), true
+	var r policy.Reply
+	r.Outcome = o
+	r.RetryAfter, r.NoRetry = advice(s.sc, o)
+	m := s.program.Next(&v, u, s.runtimes[c.version], now, policy.Replied, r, s.lucky)
+	if u.Holds != policy.HoldNone {
+		s.clients[c.user>>s.bits].holds = u.Holds
+	}
+	s.follow(c, &v, m, now)
+}
+
+// hear takes what the servers say of a call in a window.
+func (s *shard) hear(c *call, n int64) {
+	switch {
+	case c.outcome == toldLater:
+	case c.outcome != 0 && c.step == booking.StepStatus:
+		s.reply(c)
+	case c.outcome != 0:
+		s.replyAgain(c)
+	case c.step == booking.StepStatus:
+		s.alive-- // lent
+	default:
+		s.moveAfter(&c.cold, n+2)
+	}
+}
+
+// reply is the answer to a status call.
 func (s *shard) reply(c *call) {
 	done := c.sent + time.Duration(c.took)
-	s.answer(booking.StepStatus, c.outcome, c.group, c.sent, done)
+	s.answer(booking.StepStatus, c.outcome, c.group, c.sent, c.sent, done)
 	word, shift := s.pages[c.visit>>pageBits].of(c.visit)
 	*word &^= away << shift
 	replaced := never
@@ -679,12 +834,14 @@ func (s *shard) reply(c *call) {
 	// What most are told is done on the spot, with the policy's own parts.
 	switch {
 	case replaced < done:
-	case c.outcome == booking.Wait:
-		c.lock(booking.StepStatus, booking.Wait)
-		s.schedule(&c.cold, s.program.LockEnds(booking.VisitID(c.visit), c.locks, done, 0, s.lucky))
+	case c.outcome == booking.Wait || retries(c.outcome):
+		s.locked(&c.cold, booking.StepStatus, c.outcome, done)
 		return
 	case c.outcome == booking.Closed:
 		s.over(&c.cold, policy.SawClosed, done)
+		return
+	case c.outcome == booking.Open && replaced >= done+2*s.half:
+		s.formAtHand(&c.cold, done)
 		return
 	}
 	var v policy.Visitor
@@ -707,9 +864,22 @@ func (s *shard) reply(c *call) {
 	c.reach(stages)
 	s.sends(m, done)
 	now := done + 2*s.half
-	s.answer(booking.StepCatalogue, booking.OK, c.group, done, now)
+	s.answer(booking.StepCatalogue, booking.OK, c.group, done, done, now)
 	m = told(now, policy.Reply{Outcome: booking.OK})
 	s.follow(&c.cold, &v, m, now)
+}
+
+// formAtHand lets a visit go on that was told at a moment that booking is open, and
+// whose catalogue is at the edge.
+func (s *shard) formAtHand(c *cold, told time.Duration) {
+	stages := c.stages()
+	s.crowd.reach(&stages, c.group, stageForm)
+	c.reach(stages)
+	s.sends(policy.Move{Step: booking.StepCatalogue, Attempt: 1}, told)
+	now := told + 2*s.half
+	s.answer(booking.StepCatalogue, booking.OK, c.group, told, told, now)
+	c.state = uint8(policy.PhaseForm) | c.state&^0xf
+	s.schedule(c, s.program.FormFilled(booking.VisitID(c.visit), now, s.lucky))
 }
 
 // close ends whoever is under way as in-flight.

@@ -100,6 +100,7 @@ func (s *stock) remove(r *request, now time.Duration) {
 type holders struct {
 	table []uint32 // row plus one; 0 = none
 	few   map[uint32]uint32
+	sink  uint32
 }
 
 func newHolders(users, stock int) holders {
@@ -115,6 +116,13 @@ func (h *holders) row(user booking.UserID) uint32 {
 		return h.few[uint32(user)]
 	}
 	return h.table[user]
+}
+
+// touch reads a user's entry ahead, so that it is at hand when it is asked for.
+func (h *holders) touch(user uint32) {
+	if h.table != nil {
+		h.sink += h.table[user]
+	}
 }
 
 func (h *holders) set(user booking.UserID, row uint32) {

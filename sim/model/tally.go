@@ -50,9 +50,12 @@ type tally struct {
 // spell is so many answers in a row that took the same time in the same second: most
 // do, and a histogram is a map.
 type spell struct {
-	sec int32
-	n   uint32
-	d   time.Duration
+	sec      int32
+	n        uint32
+	response time.Duration
+	service  time.Duration
+	found    int32           // the second whose histograms are at hand
+	hists    [2]*record.Hist // response and service; nil = none
 }
 
 // bins says into which second of the record a second of the run goes. Every second
@@ -83,28 +86,28 @@ const outcomeMax = int(booking.Unmapped) + 1
 
 // answered counts the answer to a request that was due at base and sent at sent.
 func (t *tally) answered(step booking.Step, o booking.Outcome, group uint8, base, sent, now time.Duration) {
-	if base != sent {
-		t.hist(uint8(step), record.Response, o, group, base).Add(now - base)
-		t.hist(uint8(step), record.Service, o, group, base).Add(now - sent)
-		return
-	}
 	r := &t.runs[(int(step)*outcomeMax+int(o))*len(t.groups)+int(group)]
-	sec, d := int32(t.secondOf(sent)), now-sent
-	if r.n > 0 && r.sec == sec && r.d == d {
+	sec := int32(t.secondOf(base))
+	if r.n > 0 && r.sec == sec && r.response == now-base && r.service == now-sent {
 		r.n++
 		return
 	}
 	t.flush(r, step, o, group)
-	*r = spell{sec, 1, d}
+	r.sec, r.n, r.response, r.service = sec, 1, now-base, now-sent
 }
 
 func (t *tally) flush(r *spell, step booking.Step, o booking.Outcome, group uint8) {
 	if r.n == 0 {
 		return
 	}
-	at := time.Duration(r.sec) * time.Second
-	t.hist(uint8(step), record.Response, o, group, at).AddN(r.d, uint64(r.n))
-	t.hist(uint8(step), record.Service, o, group, at).AddN(r.d, uint64(r.n))
+	if r.hists[0] == nil || r.found != r.sec {
+		at := time.Duration(r.sec) * time.Second
+		r.found = r.sec
+		r.hists[0] = t.hist(uint8(step), record.Response, o, group, at)
+		r.hists[1] = t.hist(uint8(step), record.Service, o, group, at)
+	}
+	r.hists[0].AddN(r.response, uint64(r.n))
+	r.hists[1].AddN(r.service, uint64(r.n))
 	r.n = 0
 }
 
@@ -129,6 +132,9 @@ func (t *tally) takeHists(o *tally) {
 	}
 	clear(o.rec.Hists)
 	clear(o.hists)
+	for i := range o.runs {
+		o.runs[i].hists = [2]*record.Hist{}
+	}
 }
 
 // add adds what another tally counted.

@@ -225,7 +225,7 @@ func (e *evening) move(ref uint32, now time.Duration, what policy.Event, r polic
 		case p.lent:
 			e.windows.giveBack(ref, p, at)
 		case at >= e.end:
-		case e.windows != nil && u.Holds == policy.HoldNone && e.windows.waits(ref, p, at):
+		case e.windows != nil && e.windows.waits(ref, p, at):
 		default:
 			e.wakeAt(ref, p, at)
 		}

@@ -29,6 +29,9 @@ import (
 //   - A shard's visit whose answer has to queue is lent to the servers' part, and comes
 //     back with its next moment. If its user opens the program meanwhile the shard
 //     sends word.
+//   - A shard whose user does not come again within the next windows, as the arrivals
+//     drawn ahead tell, keeps a visit that has passed the gate or polls, as long as the
+//     servers can answer at once. If they cannot, the user is moved then.
 type windows struct {
 	e      *evening
 	shift  uint          // a window is 2^shift ns: cut, not divided
@@ -46,14 +49,21 @@ type windows struct {
 	stream  *scenarios.Stream
 	drawn   booking.VisitID // the next visit
 	drawnAt time.Duration   // and when it comes; never = nobody is left
-	filled  int             // arrivals of the window drawn last
+	filled  [drawnAhead]int // arrivals of a window, modulo drawnAhead
 	_       [64]byte
 
 	hurried  bool   // locks are shorter than ahead: every visit that books is moved
+	calm     bool   // checks, submits and polls may be answered at once
 	formFrom uint64 // a form whose draw is below this takes less than ahead
 
 	// The servers' part.
 	served   int64         // the window in hand
+	tries    tries         // submits on their way
+	submit   request       // the one in hand, as stock sees it
+	refusal  request       // the one in hand, as the door sees it
+	ways     ways          // how often each way was taken
+	holding  []uint32      // requests that are held
+	colds    []cold        // their visits, by request
 	hands    [][]hand      // of the window in hand, by shard
 	heads    []callQueue   // by shard
 	bound    time.Duration // answers before this are the shards' to act on
@@ -70,6 +80,15 @@ type windows struct {
 	opens    []opened      // visits that will be told that booking is open, from told on
 	told     int
 	onHand   func(uint64)
+
+	fromShards *des.Lane // what they hand over
+}
+
+// ways are the ways in which the servers' part has dealt with what shards sent, by
+// step: for the tests, which want all of them tried.
+type ways struct {
+	atOnce, refused, held, unheld, lent [booking.StepPoll + 1]uint64
+	woken                               uint64 // visits with a ticket whose user was moved meanwhile
 }
 
 // edgeView is what the shards know of the config's copy at the edge. As long as a
@@ -89,6 +108,7 @@ type movedUser struct {
 	touched int64 // the window of its last arrival
 	idle    bool  // in the list of idle ones
 	waits   bool  // ref is a visit that waits until due, and nothing wakes it yet
+	bare    bool  // the client is still on its way
 	ref     uint32
 	due     time.Duration
 }
@@ -107,7 +127,9 @@ const (
 	arrivalsPerWindow  = 50_000
 	ring128s           = 512 // windows kept at hand; more are kept too, at some cost
 	shardBits          = 2
+	shardBitsMax       = 3          // for tests
 	histsKept          = 500        // histograms of a shard
+	drawnAhead         = 8          // windows of arrivals at hand; a power of two
 	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
 	worthSharding      = 10_000_000 // visits in a run
 )
@@ -132,6 +154,7 @@ func (e *evening) openWindows() {
 	}
 	w.ahead = 3 << w.shift
 	w.hurried = reaction(p) < w.ahead
+	w.calm = e.gateway.calm && !e.direct && !w.hurried && p.PollEvery >= w.ahead
 	w.formFrom = formBelow(p, w.ahead+time.Millisecond)
 	w.count = int64((e.end + 1<<w.shift - 1) >> w.shift)
 	if e.sc.Prediction.Visits > worthSharding {
@@ -150,6 +173,7 @@ func (e *evening) openWindows() {
 	w.gone = [2]map[uint32]struct{}{{}, {}}
 	w.hits = make([]uint32, e.watch.indexOf(e.end)+2)
 	w.onHand = w.take
+	w.fromShards = e.kernel.NewLane()
 	w.draw()
 	e.windows = w
 }
@@ -176,15 +200,17 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 	e := w.e
 	// The servers and the arrivals are less than half of the work; the second member's
 	// last shards are what the first one helps with.
-	tasks := []func(){func() { w.serve(w.step - 1) }, func() { w.fill(w.step + 1) }}
+	tasks := []func(){func() { w.serve(w.step - 1) }, func() { w.fill(w.step + drawnAhead - 1) }}
 	for _, s := range w.shards {
 		tasks = append(tasks, func() { s.do(w.step) })
 	}
 	w.crew = window.NewCrew(runtime.GOMAXPROCS(0), tasks...)
 	defer w.crew.Close()
-	w.fill(0)
+	for n := range int64(drawnAhead - 1) {
+		w.fill(n)
+	}
 	for ; w.step <= w.count && e.err == nil && e.kernel.Err() == nil; w.step++ {
-		if w.filled < worthCalling {
+		if w.filled[w.step&(drawnAhead-1)] < worthCalling {
 			w.crew.Alone()
 		} else {
 			w.crew.Step()
@@ -207,6 +233,11 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 			break
 		}
 	}
+	for t := w.tries.first(); t != nil; t = w.tries.first() { // of a run cut short
+		w.submits(t)
+		w.tries.pop()
+	}
+	w.unholdLate(w.count)
 	for _, s := range w.shards {
 		s.collect(w.step - 2)
 		s.collect(w.step - 1)
@@ -246,7 +277,7 @@ func (w *windows) fill(n int64) {
 	start := end - 1<<w.shift
 	out := w.out
 	for i, s := range w.shards {
-		out[i] = s.arrivals[n&1][:0]
+		out[i] = s.arrivals[n&(drawnAhead-1)][:0]
 	}
 	first := w.drawn
 	for w.drawnAt < end {
@@ -262,9 +293,9 @@ func (w *windows) fill(n int64) {
 		w.draw()
 	}
 	for i, s := range w.shards {
-		s.arrivals[n&1] = out[i]
+		s.arrivals[n&(drawnAhead-1)] = out[i]
 	}
-	w.filled = int(w.drawn - first)
+	w.filled[n&(drawnAhead-1)] = int(w.drawn - first)
 }
 
 // serve does one window at the servers and for all whom they lead.
@@ -275,13 +306,7 @@ func (w *windows) serve(n int64) {
 	e, k := w.e, w.e.kernel
 	w.served = n
 	end := min(time.Duration(n+1)<<w.shift, e.end)
-	for i, s := range w.shards {
-		w.hands[i] = s.hands[n&1]
-		for j := range w.hands[i] {
-			h := &w.hands[i][j]
-			k.AtKey(h.at, people, uint64(h.key), w.onHand, uint64(i)<<32|uint64(j))
-		}
-	}
+	w.schedule(n)
 	w.bound = min(e.end, time.Duration(n+2)<<w.shift)
 	for i, s := range w.shards {
 		w.heads[i] = callQueue{calls: s.calls[n%3]}
@@ -290,22 +315,49 @@ func (w *windows) serve(n int64) {
 	c := w.nextCall()
 	due, order, ok := k.Peek()
 	for e.err == nil && k.Err() == nil {
-		if ok && due < end {
-			if c == nil || due < c.sent+e.half || due == c.sent+e.half && order < des.OrderOf(servers, uint64(c.visit)) {
-				k.Step()
-				due, order, ok = k.Peek()
-				continue
+		// What reaches the servers next without an event: a call, or a submit.
+		at, visit := never, uint32(0)
+		if c != nil {
+			at, visit = c.sent+e.half, c.visit
+		}
+		t := w.tries.first()
+		if t != nil {
+			if x := t.sent + e.half; x < end && (x < at || x == at && t.visit < visit) {
+				at, visit = x, t.visit
+			} else {
+				t = nil
 			}
 		}
-		if c == nil {
+		if ok && due < end && (due < at || due == at && order < des.OrderOf(servers, uint64(visit))) {
+			k.Step()
+			due, order, ok = k.Peek()
+			continue
+		}
+		if at == never {
 			break
 		}
-		if !w.quiet(c) {
-			w.lend(c)
+		var done bool
+		if t != nil {
+			if done = w.book(t); done {
+				w.tell(t)
+			} else {
+				w.hold(&t.cold, booking.StepSubmit, t.submits+1, t.pressed, t.sent)
+			}
+			w.tries.pop()
+		} else {
+			if done = w.quiet(c); !done && e.gateway.calm && at < end {
+				w.hold(&c.cold, c.step, c.attempt(), c.sent, c.sent)
+				c.outcome = toldLater
+			} else if !done {
+				w.lend(c)
+			}
+			c = w.nextCall()
+		}
+		if !done {
 			due, order, ok = k.Peek()
 		}
-		c = w.nextCall()
 	}
+	w.unholdLate(n)
 	w.cool(n)
 	if w.goneAt <= end {
 		w.gone[0], w.gone[1] = w.gone[1], map[uint32]struct{}{}
@@ -313,6 +365,28 @@ func (w *windows) serve(n int64) {
 	}
 	if n == w.count-1 {
 		e.drain(nil)
+	}
+}
+
+// schedule lays what the shards hand over in a window into the kernel, in order.
+func (w *windows) schedule(n int64) {
+	var next [1 << shardBitsMax]int
+	for i, s := range w.shards {
+		w.hands[i] = s.hands[n&1]
+	}
+	for {
+		var h *hand
+		var from int
+		for i, hands := range w.hands {
+			if j := next[i]; j < len(hands) && (h == nil || hands[j].at < h.at || hands[j].at == h.at && hands[j].key < h.key) {
+				h, from = &hands[j], i
+			}
+		}
+		if h == nil {
+			return
+		}
+		w.fromShards.AtKey(h.at, people, uint64(h.key), w.onHand, uint64(from)<<32|uint64(next[from]))
+		next[from]++
 	}
 }
 
@@ -375,6 +449,21 @@ func (w *windows) take(arg uint64) {
 		w.moved[m].alive++
 		p.v.Phase = policy.PhaseConfigReq
 		e.move(ref, now, policy.Replied, policy.Reply{Outcome: booking.OK, Config: uint32(h.version)})
+	case handClient:
+		m := &w.moved[w.client(user, h)]
+		visit, holds := m.visit, m.holds
+		m.client, m.bare = h.client, false
+		m.visit, m.holds = visit, holds
+		if m.alive == 0 {
+			w.rest(w.movedOf[user])
+		}
+	case handWake:
+		w.ways.woken++
+		ref, p := w.seat(&h.cold)
+		p.client = w.client(user, h)
+		w.moved[p.client].touched = w.served
+		w.moved[p.client].alive++
+		e.move(ref, now, policy.Wake, policy.Reply{})
 	case handSend:
 		ref, p := w.seat(&h.cold)
 		if p.lent = !h.moves; h.moves {
@@ -382,10 +471,7 @@ func (w *windows) take(arg uint64) {
 			w.moved[p.client].alive++
 		}
 		if h.step == booking.StepCheck {
-			p.v.PressedAt = now
-			if rt := &e.runtimes[h.version]; rt.Gate == policy.GateCoin {
-				p.v.Epoch = rt.Coin.Epoch(p.v.User, now)
-			}
+			e.claim(p, now)
 		}
 		e.send(ref, uint32(h.version), policy.Move{Kind: policy.Send, Step: h.step, Attempt: h.attempt, Timeout: e.program.Timeout}, now)
 	}
@@ -398,6 +484,9 @@ func (w *windows) seat(c *cold) (uint32, *place) {
 	user := booking.UserID(c.user)
 	p.v = e.program.New(booking.VisitID(c.visit), user, policy.ClassOf(e.sc.Population.Classes, user), e.lucky)
 	c.into(&p.v)
+	if c.holdsTicket() {
+		p.v.Ticket = ticketOf(e.stock.held.row(user) - 1)
+	}
 	p.stages, p.group, p.version = c.stages(), c.group, c.version
 	e.alive++
 	w.handed++
@@ -412,16 +501,27 @@ func (w *windows) client(user booking.UserID, h *hand) uint32 {
 	if !h.carries {
 		w.e.fail("user %d was moved and nobody has the client", user)
 	}
-	var m uint32
+	m := w.user(user)
+	w.moved[m] = movedUser{client: h.client, user: user}
+	return m
+}
+
+// user makes a place for a moved user.
+func (w *windows) user(user booking.UserID) (m uint32) {
 	if n := len(w.freed); n > 0 {
 		m, w.freed = w.freed[n-1], w.freed[:n-1]
 	} else {
 		m = uint32(len(w.moved))
 		w.moved = append(w.moved, movedUser{})
 	}
-	w.moved[m] = movedUser{client: h.client, user: user}
 	w.movedOf[user] = m
 	return m
+}
+
+// tell tells a shard what became of a try.
+func (w *windows) tell(t *try) {
+	s := w.shards[booking.UserID(t.user)&w.mask]
+	s.mail.told[w.served&1] = append(s.mail.told[w.served&1], *t)
 }
 
 // userOf is the client of a lent visit: all that matters of it is the config and
@@ -478,11 +578,18 @@ func (w *windows) giveBack(ref uint32, p *place, at time.Duration) {
 // waits reports whether a moved user's visit that waits until a moment may go home
 // with its user at the end of the window; else the servers' part must wake it.
 func (w *windows) waits(ref uint32, p *place, at time.Duration) bool {
-	if p.v.Bot || at < time.Duration(w.served+3)<<w.shift || p.v.Phase == policy.PhasePollWait {
+	if p.v.Bot || at < time.Duration(w.served+3)<<w.shift {
 		return false
 	}
 	m := &w.moved[p.client]
-	if m.alive != 1 || m.touched == w.served || p.v.Submits > 0 && p.v.Item != w.e.program.New(p.v.Visit, p.v.User, 0, w.e.lucky).Item {
+	if m.alive != 1 || m.touched == w.served || m.bare {
+		return false
+	}
+	if p.v.Phase == policy.PhasePollWait {
+		if !w.calm {
+			return false
+		}
+	} else if p.v.Submits > 0 && p.v.Item != w.e.program.Item(p.v.Visit, w.e.lucky) {
 		return false
 	}
 	m.waits, m.ref, m.due = true, ref, at
@@ -545,7 +652,7 @@ func (w *windows) cool(n int64) {
 		if u.waits {
 			visits = 1
 		}
-		if u.alive != visits || u.holds != policy.HoldNone && u.holds != policy.HoldBooked || u.waits && u.touched == n {
+		if u.alive != visits || u.bare || u.waits && u.touched == n {
 			w.keep(u)
 			continue
 		}

@@ -24,6 +24,11 @@ const (
 func (e *evening) work(i uint64) {
 	r := &e.all[i]
 	o, again := e.workOf(r, e.kernel.Now())
+	if r.held && o == 0 {
+		e.windows.unhold(uint32(i), r)
+	} else if r.held && e.windows.finish(uint32(i), r, o, max(r.ends, e.kernel.Now())) {
+		return
+	}
 	if o == 0 {
 		e.arm(uint32(i), r)
 		e.kernel.AtArg(again, servers, e.onWork, i)
@@ -72,7 +77,7 @@ func (e *evening) state(r *request, now time.Duration) (booking.Outcome, time.Du
 // flag is the closed check by the instance's own copy of the flag, which lives as
 // long as the scenario says and is then read from the store again.
 func (e *evening) flag(r *request, now time.Duration) (booking.Outcome, time.Duration) {
-	if o := e.hours(r, false); o != booking.Open || !e.sc.On("closed") || e.sc.Mode == booking.ModeLottery {
+	if o := e.hours(r, false); o != booking.Open || !e.closedCheck {
 		return o, 0
 	}
 	in := &e.gateway.instances[r.instance]
