@@ -47,10 +47,12 @@
 // lie seconds of locks and think times, a copy at the edge cannot be replaced while it
 // lives, and whether a newer visit has taken a visit's place depends on arrivals alone.
 //
-// Where that does not hold the servers' part leads the visit itself, on the plain
-// kernel: from the press that passes the gate to the end of the submit's story, for a
-// form filled in less than three windows (one in a million), and for anybody whose
-// config is not at the edge. In the default evening that is one visit in three hundred.
+// Status calls, checks, submits and polls are answered at once, without an event, while
+// all that will happen to them is known: a slot is free or the door refuses, no store
+// fails, the answer is in time, and nobody of the same user may come before it. Where
+// that does not hold the servers' part leads the visit itself, on the plain kernel: for
+// as long as it does not, for a form filled in less than three windows (one in a
+// million), and for anybody whose config is not at the edge.
 //
 // # What is not modelled
 //
