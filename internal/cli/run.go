@@ -86,7 +86,7 @@ func runOne(ctx context.Context, sc *scenarios.Scaled, to target, dir, name stri
 		}
 		opt.Inject, mended = d.Inject, d.Close
 	}
-	defer bound(b != nil)()
+	defer bound(b != nil || to.Deployment != "")()
 	rec, err := attack.Run(ctx, sc, opt)
 	if broken := mended(); broken != nil && err == nil {
 		rec.Header.Notes = append(rec.Header.Notes, strings.ReplaceAll(broken.Error(), "\n", "; "))
@@ -136,8 +136,8 @@ func runOne(ctx context.Context, sc *scenarios.Scaled, to target, dir, name stri
 // is possible: what is really in use never reaches it at the default in-flight limit.
 const memoryLimit = 448 << 20
 
-// bound holds the generator to its share of the machine for one run. Beside the
-// bundled backend it takes half of the cores: more would only take turns with the
+// bound holds the generator to its share of the machine for one run. Beside a
+// backend on the same machine it takes half of the cores: more would only take turns with the
 // backend's, and one core costs a third less a request than two that steal from
 // each other (BenchmarkAtRate in scenarios/attack). The returned function lifts it.
 func bound(shared bool) (lift func()) {
