@@ -221,12 +221,7 @@ func (s *Stack) drained(ctx context.Context, until time.Duration) (wire.Drained,
 		if out.Depth == 0 || s.clock.Now() >= until {
 			return out, nil
 		}
-		tick := make(chan struct{})
-		stop := s.clock.AfterFunc(drainLook, func() { close(tick) })
-		select {
-		case <-tick:
-		case <-ctx.Done():
-			stop()
+		if !pause(ctx, s.clock, drainLook) {
 			return out, nil
 		}
 	}

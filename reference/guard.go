@@ -83,8 +83,8 @@ func (g *Guard) Open(ctx context.Context) error {
 			break
 		}
 		if phase == stock.Rebuilding {
-			if err := g.wait(ctx, lookEvery); err != nil {
-				return fmt.Errorf("waiting for the sale to be rebuilt: %w", err)
+			if !pause(ctx, g.o.Clock, lookEvery) {
+				return fmt.Errorf("waiting for the sale to be rebuilt: %w", ctx.Err())
 			}
 		}
 	}
@@ -93,21 +93,6 @@ func (g *Guard) Open(ctx context.Context) error {
 		err = fmt.Errorf("stock: %w", stock.ErrRunning)
 	}
 	return err
-}
-
-func (g *Guard) wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	ring := make(chan struct{})
-	stop := g.o.Clock.AfterFunc(d, func() { close(ring) })
-	select {
-	case <-ring:
-		return nil
-	case <-ctx.Done():
-		stop()
-		return ctx.Err()
-	}
 }
 
 // rebuild counts the sale anew, from the ledger and from what waits: in the queue,
@@ -130,8 +115,8 @@ func (g *Guard) rebuild(ctx context.Context) error {
 	}
 	if before > ledger.FirstEpoch { // else nobody can have accepted anything yet
 		for left := g.o.Grace; left > 0; left -= stock.LockLife / 2 {
-			if err := g.wait(ctx, min(left, stock.LockLife/2)); err != nil {
-				return err
+			if !pause(ctx, g.o.Clock, min(left, stock.LockLife/2)) {
+				return ctx.Err()
 			}
 			if err := g.o.Store.Restore(ctx, token, []stock.Holder{}); err != nil { // a sign of life
 				return err
@@ -349,47 +334,30 @@ type guardLoop struct {
 	s     *Stack
 	guard *Guard // nil in a gateway: the writers look after the sale
 
-	started    bool
-	stopOnce   sync.Once
-	quit, done chan struct{}
+	quit    context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 }
 
 func newGuardLoop(s *Stack) *guardLoop {
-	return &guardLoop{s: s, quit: make(chan struct{}), done: make(chan struct{})}
+	g := &guardLoop{s: s}
+	g.quit, g.cancel = context.WithCancel(context.Background())
+	return g
 }
 
-func (g *guardLoop) start() {
-	g.started = true
-	go g.loop()
-}
+func (g *guardLoop) start() { g.running.Go(g.loop) }
 
 func (g *guardLoop) stop() {
-	g.stopOnce.Do(func() {
-		close(g.quit)
-		if g.started {
-			<-g.done
-		}
-	})
+	g.cancel()
+	g.running.Wait()
 }
 
 func (g *guardLoop) loop() {
-	defer close(g.done)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		<-g.quit
-		cancel()
-	}()
 	for {
-		if err := g.look(ctx); err != nil && ctx.Err() == nil {
+		if err := g.look(g.quit); err != nil && g.quit.Err() == nil {
 			g.s.failed(err)
 		}
-		tick := make(chan struct{})
-		stop := g.s.clock.AfterFunc(lookEvery, func() { close(tick) })
-		select {
-		case <-tick:
-		case <-g.quit:
-			stop()
+		if !pause(g.quit, g.s.clock, lookEvery) {
 			return
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"spillway/internal/clock"
 	"spillway/reference/ledger"
 	"spillway/reference/queue"
-	"spillway/reference/stock"
 )
 
 // Letter is a dead letter: an accepted submit that could not be written and waits
@@ -25,9 +24,7 @@ type Act = queue.Act
 // Letters is a person's way to the dead letters of a backend, from any process.
 // Close it after use.
 type Letters struct {
-	queue *queue.Queue
-	stock *stock.Store
-	cache *ledger.Cache
+	books
 	db    *ledger.DB
 	clock clock.Clock
 	close func() error
@@ -80,15 +77,7 @@ func NewLetters(client redis.UniversalClient, db *ledger.DB, c Config, clk clock
 	c = c.defaults()
 	l := &Letters{db: db, clock: clk, close: func() error { return nil }}
 	var err error
-	if l.queue, err = queue.New(client, queue.Options{Event: c.Event, Consumer: "letters", Clock: clk}); err != nil {
-		return nil, err
-	}
-	if l.stock, err = stock.New(client, stock.Options{Event: c.Event, Items: len(c.Stock.Items), Entries: c.Mode == booking.ModeLottery, Clock: clk}); err != nil {
-		return nil, err
-	}
-	if db != nil {
-		l.cache, err = ledger.NewCache(client, c.Event, db)
-	}
+	l.books, err = newBooks(client, db, c, clk, "letters")
 	return l, err
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/redis/go-redis/v9"
+
 	"spillway/internal/booking"
 	"spillway/internal/clock"
 	"spillway/reference/ledger"
@@ -48,46 +50,53 @@ func Reconcile(ctx context.Context, at Ready, c Config, in Reconciling) (Report,
 		return Report{}, environment{fmt.Errorf("reconcile: %w", err)}
 	}
 	defer db.Close() // read only: nothing to lose
-	books := ledger.Books{Items: c.Stock.Items, Mode: c.Mode, Accepted: in.Accepted, Drained: in.Drained, DemandLeft: in.DemandLeft}
+	against := ledger.Books{Items: c.Stock.Items, Mode: c.Mode, Accepted: in.Accepted, Drained: in.Drained, DemandLeft: in.DemandLeft}
 	if c.direct() {
-		return ledger.Reconcile(ctx, db, nil, books)
+		return ledger.Reconcile(ctx, db, nil, against)
 	}
-	view, closeView, err := storeView(ctx, at.Redis, c, db)
+	if at.Redis == "" {
+		return Report{}, errors.New("reconcile: this mode keeps its queue in Redis; give the URL of the ready line")
+	}
+	client, err := dialRedis(ctx, at.Redis, nil)
 	if err != nil {
 		return Report{}, err
 	}
-	defer closeView()
-	return ledger.Reconcile(ctx, db, view, books)
+	defer client.Close()                                             // as above
+	b, err := newBooks(client, db, c, clock.NewWall(), "reconciler") // only ages would use the clock
+	if err != nil {
+		return Report{}, err
+	}
+	return ledger.Reconcile(ctx, db, b.view(), against)
 }
 
-// storeView is a view of Redis that only reads.
-func storeView(ctx context.Context, url string, c Config, db *ledger.DB) (*ledger.View, func(), error) {
-	if url == "" {
-		return nil, nil, errors.New("reconcile: this mode keeps its queue in Redis; give the URL of the ready line")
+// books are what an event has in Redis, for whoever looks at it or puts it right from
+// outside of a backend.
+type books struct {
+	stock *stock.Store
+	queue *queue.Queue
+	cache *ledger.Cache // nil without a database
+}
+
+// newBooks makes them over a client that stays the caller's. consumer is their name at
+// the queue. It talks to nobody.
+func newBooks(client redis.UniversalClient, db *ledger.DB, c Config, clk clock.Clock, consumer string) (b books, err error) {
+	if b.stock, err = stock.New(client, stock.Options{Event: c.Event, Items: len(c.Stock.Items), Stream: queue.StreamKey(c.Event),
+		Entries: c.Mode == booking.ModeLottery, Clock: clk}); err != nil {
+		return b, err
 	}
-	client, err := dialRedis(ctx, url, nil)
-	if err != nil {
-		return nil, nil, err
+	if b.queue, err = queue.New(client, queue.Options{Event: c.Event, Consumer: consumer, Clock: clk}); err != nil {
+		return b, err
 	}
-	fail := func(err error) (*ledger.View, func(), error) {
-		_ = client.Close() // the first error is the one that tells
-		return nil, nil, err
+	if db != nil {
+		b.cache, err = ledger.NewCache(client, c.Event, db)
 	}
-	wall := clock.NewWall() // only ages would use it
-	st, err := stock.New(client, stock.Options{Event: c.Event, Items: len(c.Stock.Items), Entries: c.Mode == booking.ModeLottery, Clock: wall})
-	if err != nil {
-		return fail(err)
-	}
-	q, err := queue.New(client, queue.Options{Event: c.Event, Consumer: "reconciler", Clock: wall})
-	if err != nil {
-		return fail(err)
-	}
-	cache, err := ledger.NewCache(client, c.Event, db)
-	if err != nil {
-		return fail(err)
-	}
-	return &ledger.View{Free: st.Free, Holders: st.Holders, Queued: q.Entries, Dead: q.Dead, Resolved: q.Resolved, Results: cache.All},
-		func() { _ = client.Close() }, nil
+	return b, err
+}
+
+// view is what the ledger is held against.
+func (b *books) view() *ledger.View {
+	return &ledger.View{Free: b.stock.Free, Holders: b.stock.Holders, Queued: b.queue.Entries, Dead: b.queue.Dead,
+		Resolved: b.queue.Resolved, Results: b.cache.All}
 }
 
 // direct reports whether submits are booked synchronously in the database, so

@@ -11,7 +11,6 @@ import (
 	"spillway/internal/clock"
 	"spillway/reference/ledger"
 	"spillway/reference/queue"
-	"spillway/reference/stock"
 )
 
 // Discrepancy is one thing in which the stores do not agree, with its safe repair.
@@ -73,68 +72,36 @@ func RepairStores(ctx context.Context, client redis.UniversalClient, db *ledger.
 	c = c.defaults()
 	r := repairer{db: db, in: in}
 	var err error
-	if r.stock, err = stock.New(client, stock.Options{Event: c.Event, Items: len(c.Stock.Items), Stream: queue.StreamKey(c.Event),
-		Entries: c.Mode == booking.ModeLottery, Clock: clk}); err != nil {
+	if r.books, err = newBooks(client, db, c, clk, "repair"); err != nil {
 		return nil, err
 	}
-	if r.queue, err = queue.New(client, queue.Options{Event: c.Event, Consumer: "repair", Clock: clk}); err != nil {
-		return nil, err
-	}
-	if r.cache, err = ledger.NewCache(client, c.Event, db); err != nil {
-		return nil, err
-	}
-	look := func() ([]Discrepancy, error) {
-		return ledger.Discrepancies(ctx, db, r.view(), ledger.Books{Items: c.Stock.Items, Mode: c.Mode})
-	}
-	found, err := look()
-	if err != nil {
-		return nil, err
-	}
-	var out, drifts []Repaired
-	for _, d := range found {
-		if d.Kind == ledger.Drift && in.Apply {
-			continue // what is put right before may put this right too
+	// What is put right first may put right what is counted.
+	var out []Repaired
+	for _, counted := range []bool{false, true} {
+		found, err := ledger.Discrepancies(ctx, db, r.view(), ledger.Books{Items: c.Stock.Items, Mode: c.Mode})
+		if err != nil {
+			return out, err
 		}
-		x := Repaired{Discrepancy: d}
-		if in.Apply && d.Fix != "" {
-			if x.Done, err = r.repair(ctx, d); err != nil {
-				return out, err
+		for _, d := range found {
+			if (d.Kind == ledger.Drift) != counted {
+				continue
 			}
-		}
-		out = append(out, x)
-	}
-	if !in.Apply {
-		return out, nil
-	}
-	if found, err = look(); err != nil {
-		return out, err
-	}
-	for _, d := range found {
-		if d.Kind != ledger.Drift {
-			continue
-		}
-		x := Repaired{Discrepancy: d}
-		if d.Fix != "" {
-			if x.Done, err = r.repair(ctx, d); err != nil {
-				return append(out, drifts...), err
+			x := Repaired{Discrepancy: d}
+			if in.Apply && d.Fix != "" {
+				if x.Done, err = r.repair(ctx, d); err != nil {
+					return out, err
+				}
 			}
+			out = append(out, x)
 		}
-		drifts = append(drifts, x)
 	}
-	return append(out, drifts...), nil
+	return out, nil
 }
 
 type repairer struct {
-	db    *ledger.DB
-	stock *stock.Store
-	queue *queue.Queue
-	cache *ledger.Cache
-	in    Repairing
-}
-
-func (r *repairer) view() *ledger.View {
-	return &ledger.View{Free: r.stock.Free, Holders: r.stock.Holders, Queued: r.queue.Entries, Dead: r.queue.Dead,
-		Resolved: r.queue.Resolved, Results: r.cache.All}
+	books
+	db *ledger.DB
+	in Repairing
 }
 
 // repair does one repair, whose every step may be repeated.

@@ -2,6 +2,7 @@ package reference
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -207,28 +208,30 @@ func dialRedis(ctx context.Context, url string, link *netfault.Link, hooks ...re
 
 // redisClient is a client of what a URL names, and its addresses in words.
 func redisClient(rawURL string, link *netfault.Link) (c redis.UniversalClient, at string, err error) {
-	if !clustered(rawURL) {
-		o, err := redis.ParseURL(rawURL)
+	dial := func(t *tls.Config) func(context.Context, string, string) (net.Conn, error) {
+		if link == nil {
+			return nil // go-redis's own
+		}
+		return link.Dial(redis.NewDialer(&redis.Options{DialTimeout: storePatience, TLSConfig: t}))
+	}
+	if clustered(rawURL) {
+		o, err := redis.ParseClusterURL(rawURL)
 		if err != nil {
 			return nil, "", err
 		}
 		o.MaxRetries, o.DialerRetries = -1, 1
 		o.ContextTimeoutEnabled, o.DisableIdentity = true, true
-		if link != nil {
-			o.Dialer = link.Dial(redis.NewDialer(&redis.Options{DialTimeout: storePatience, TLSConfig: o.TLSConfig}))
-		}
-		return redis.NewClient(o), o.Addr, nil
+		o.Dialer = dial(o.TLSConfig)
+		return redis.NewClusterClient(o), strings.Join(o.Addrs, ", "), nil
 	}
-	o, err := redis.ParseClusterURL(rawURL)
+	o, err := redis.ParseURL(rawURL)
 	if err != nil {
 		return nil, "", err
 	}
 	o.MaxRetries, o.DialerRetries = -1, 1
 	o.ContextTimeoutEnabled, o.DisableIdentity = true, true
-	if link != nil {
-		o.Dialer = link.Dial(redis.NewDialer(&redis.Options{DialTimeout: storePatience, TLSConfig: o.TLSConfig}))
-	}
-	return redis.NewClusterClient(o), strings.Join(o.Addrs, ", "), nil
+	o.Dialer = dial(o.TLSConfig)
+	return redis.NewClient(o), o.Addr, nil
 }
 
 // clustered reports whether a URL names a cluster.

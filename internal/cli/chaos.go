@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"spillway/internal/deploy"
 	"spillway/internal/fault"
 	"spillway/internal/record"
 	"spillway/reports"
@@ -111,7 +110,7 @@ func (c *chaosCmd) names() (names []string, err error) {
 		return names, nil
 	}
 	for _, row := range fault.Table {
-		if c.Deployment != "" && !deploy.Possible(row.Kind) {
+		if c.Deployment != "" && row.Deployment == "" {
 			continue
 		}
 		targets := row.Targets

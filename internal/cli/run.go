@@ -88,7 +88,9 @@ func runOne(ctx context.Context, sc *scenarios.Scaled, to target, dir, name stri
 	}
 	defer bound(b != nil || to.Deployment != "")()
 	rec, err := attack.Run(ctx, sc, opt)
-	if broken := mended(); broken != nil && err == nil {
+	if broken := mended(); err != nil {
+		err = errors.Join(err, broken)
+	} else if broken != nil {
 		rec.Header.Notes = append(rec.Header.Notes, strings.ReplaceAll(broken.Error(), "\n", "; "))
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -129,12 +130,9 @@ func (c *scenarioFaultsCmd) Run(a *app) error {
 	}
 	for _, r := range fault.Table {
 		fmt.Fprintf(a.stdout, "%s: %s\n", r.Kind, r.Does)
-		sim := r.Simulator
-		if sim == "" {
-			sim = "cannot: " + r.Why
-		}
+		sim := cmp.Or(r.Simulator, "cannot: "+r.Why)
 		for _, l := range [][2]string{{"target", strings.Join(r.Targets, ", ")}, {"amount", r.Amounts()},
-			{"embedded", r.Embedded}, {"deployment", r.Deployment}, {"simulator", sim}} {
+			{"embedded", r.Embedded}, {"deployment", cmp.Or(r.Deployment, "cannot")}, {"simulator", sim}} {
 			if l[1] != "" {
 				fmt.Fprintf(a.stdout, "  %-11s %s\n", l[0], l[1])
 			}

@@ -204,14 +204,12 @@ func (d *Deployment) plan(f wire.Fault) (begin, end step, err error) {
 	case fault.ConnectionsFull:
 		return d.connections(false), d.connections(true), nil
 	}
-	if !Possible(f.Kind) {
-		return nil, nil, fmt.Errorf("fault %s: not on containers: try it on the embedded backend", fault.Name(f.Kind, f.Target))
+	row, err := fault.Find(f.Kind, f.Target)
+	if err == nil && row.Deployment == "" {
+		err = fmt.Errorf("fault %s: not on containers: try it on the embedded backend", fault.Name(f.Kind, f.Target))
 	}
-	return nil, nil, nil
+	return nil, nil, err
 }
-
-// Possible reports whether a kind of fault can be done to containers at all.
-func Possible(kind string) bool { return kind != fault.DiskFull && kind != fault.Slow }
 
 // parties kills or pauses whole containers.
 func (d *Deployment) parties(f wire.Fault) (begin, end step, err error) {

@@ -14,7 +14,6 @@
 //   - The killed writer is the one that has the lease, else nothing would be shown.
 //   - connections-full closes the database to connections and ends those there are:
 //     taking all of them would race with their owners.
-//   - disk-full and slow are refused: the volume has no bound that could be reached
-//     without the host's, and the images have no program that delays packets. The
-//     embedded backend has both.
+//   - disk-full is refused: the volume has no bound that could be reached without the
+//     host's. slow is left to the processes, whose own links delay messages.
 package deploy

@@ -359,11 +359,17 @@ func (db *DB) Sold(ctx context.Context, n int) ([]int, error) {
 
 // each runs a query of the read pool and calls f for each row.
 func (db *DB) each(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
-	return db.call(ctx, func(ctx context.Context) error { return db.eachRow(ctx, query, f, args...) })
+	return db.call(ctx, func(ctx context.Context) error { return each(ctx, db.read, db.dialect.bind(query), f, args...) })
 }
 
-func (db *DB) eachRow(ctx context.Context, query string, f func(*sql.Rows) error, args ...any) error {
-	rows, err := db.read.QueryContext(ctx, db.dialect.bind(query), args...)
+// querier is a database, or a transaction of one.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// each runs a query and calls f for each row.
+func each(ctx context.Context, q querier, query string, f func(*sql.Rows) error, args ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return fmt.Errorf("ledger: reading: %w", err)
 	}

@@ -93,6 +93,10 @@ func (db *DB) Refuse(ctx context.Context, a booking.Accepted, at time.Duration, 
 // every refused ticket, all of one moment, in the order of writing. It stops at
 // the first error of either.
 func (db *DB) Snapshot(ctx context.Context, lottery bool, booked func(booking.Accepted) error, refused func(booking.Ticket) error) error {
+	return db.call(ctx, func(ctx context.Context) error { return db.snapshot(ctx, lottery, booked, refused) })
+}
+
+func (db *DB) snapshot(ctx context.Context, lottery bool, booked func(booking.Accepted) error, refused func(booking.Ticket) error) error {
 	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return fmt.Errorf("ledger: reading: %w", err)
@@ -102,20 +106,7 @@ func (db *DB) Snapshot(ctx context.Context, lottery bool, booked func(booking.Ac
 	if lottery {
 		table = "entries"
 	}
-	each := func(query string, f func(*sql.Rows) error) error {
-		rows, err := tx.QueryContext(ctx, query)
-		if err != nil {
-			return fmt.Errorf("ledger: reading: %w", err)
-		}
-		defer rows.Close() // rows.Err below tells what closing would
-		for rows.Next() {
-			if err := f(rows); err != nil {
-				return fmt.Errorf("ledger: reading: %w", err)
-			}
-		}
-		return rows.Err()
-	}
-	err = each("SELECT ticket, person, item, accepted FROM "+table+" ORDER BY id", func(rows *sql.Rows) error {
+	err = each(ctx, tx, "SELECT ticket, person, item, accepted FROM "+table+" ORDER BY id", func(rows *sql.Rows) error {
 		var raw []byte
 		var person, at int64
 		var a booking.Accepted
@@ -129,7 +120,7 @@ func (db *DB) Snapshot(ctx context.Context, lottery bool, booked func(booking.Ac
 	if err != nil {
 		return err
 	}
-	return each("SELECT ticket FROM refused ORDER BY id", func(rows *sql.Rows) error {
+	return each(ctx, tx, "SELECT ticket FROM refused ORDER BY id", func(rows *sql.Rows) error {
 		var raw []byte
 		if err := rows.Scan(&raw); err != nil {
 			return err

@@ -260,25 +260,12 @@ func (b *books) readLedger(ctx context.Context, db *DB, in Books, lottery bool, 
 		return nil, twice, fmt.Errorf("reading the ledger: %w", err)
 	}
 	defer tx.Rollback() // it wrote nothing; there is nothing to fail
-	each := func(query string, f func(*sql.Rows) error) error {
-		rows, err := tx.QueryContext(ctx, query)
-		if err != nil {
-			return fmt.Errorf("reading the ledger: %w", err)
-		}
-		defer rows.Close() // rows.Err below tells what closing would
-		for rows.Next() {
-			if err := f(rows); err != nil {
-				return fmt.Errorf("reading the ledger: %w", err)
-			}
-		}
-		return rows.Err()
-	}
 	table := "bookings"
 	if lottery {
 		table = "entries"
 	}
 	sold = map[int]int64{}
-	err = each("SELECT ticket, person, item FROM "+table+" ORDER BY id", func(rows *sql.Rows) error {
+	err = each(ctx, tx, "SELECT ticket, person, item FROM "+table+" ORDER BY id", func(rows *sql.Rows) error {
 		var raw []byte
 		var person int64
 		var item int
@@ -302,7 +289,7 @@ func (b *books) readLedger(ctx context.Context, db *DB, in Books, lottery bool, 
 	if err != nil {
 		return nil, twice, err
 	}
-	err = each("SELECT ticket FROM refused ORDER BY id", func(rows *sql.Rows) error {
+	err = each(ctx, tx, "SELECT ticket FROM refused ORDER BY id", func(rows *sql.Rows) error {
 		var raw []byte
 		if err := rows.Scan(&raw); err != nil {
 			return err
@@ -316,7 +303,7 @@ func (b *books) readLedger(ctx context.Context, db *DB, in Books, lottery bool, 
 	if err != nil {
 		return nil, twice, err
 	}
-	err = each("SELECT person, cycle, count(*) FROM "+table+" GROUP BY person, cycle HAVING count(*) > 1 ORDER BY person, cycle",
+	err = each(ctx, tx, "SELECT person, cycle, count(*) FROM "+table+" GROUP BY person, cycle HAVING count(*) > 1 ORDER BY person, cycle",
 		func(rows *sql.Rows) error {
 			var person int64
 			var cycle, n int

@@ -2,6 +2,7 @@ package plot
 
 import (
 	"slices"
+	"strings"
 
 	"spillway/internal/record"
 	"spillway/reports"
@@ -11,7 +12,7 @@ import (
 // entry, and the requests that went wrong, with the fault shaded.
 func Recovery(calm, rec *record.Record) (Figure, error) {
 	fault := reports.FaultOf(rec)
-	id := "recovery-" + fault
+	id := "recovery-" + strings.ReplaceAll(fault, ":", "-") // it names a file
 	begin, ok1 := rec.Marks[record.MarkFault]
 	end, ok2 := rec.Marks[record.MarkFaultEnd]
 	if fault == "" || !ok1 || !ok2 {

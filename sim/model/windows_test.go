@@ -97,7 +97,7 @@ func TestWindowsGiveThePlainRecord(t *testing.T) {
 				if layer != "" {
 					set = []string{"layers." + layer, "off"}
 				}
-				sameAsPlain(t, possible(t, scaled(t, name, 1.0/1000, 4, 3, set...)), Options{}, Options{windowShift: 25, shardBits: 1}, Options{windowShift: 27, shardBits: 4})
+				sameAsPlain(t, possible(scaled(t, name, 1.0/1000, 4, 3, set...)), Options{}, Options{windowShift: 25, shardBits: 1}, Options{windowShift: 27, shardBits: 4})
 			})
 		}
 	}
