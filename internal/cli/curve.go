@@ -123,11 +123,14 @@ func (c *curveCmd) point(ctx context.Context, sc *scenarios.Scaled, dir string, 
 	cfg.OpenAt, cfg.Stock.Items, cfg.Queue.Depth, cfg.Ledger.Rate = 0, []int{curveStock}, 0, 0
 	cfg.Redis, cfg.Database = c.Redis, c.DB
 	cfg.Event = fmt.Sprintf("curve-%d-%d", os.Getpid(), n)
-	cfg.Secret, cfg.AdminToken = "the secret of one curve, and of nothing else", "curve"
+	cfg.Secret = "the secret of one curve, and of nothing else"
 	var children []*backend
 	defer func() {
 		for _, b := range children {
 			err = errors.Join(err, b.stop())
+		}
+		if len(children) == 0 {
+			return // nobody has written anything
 		}
 		err = errors.Join(err, reference.Forget(context.WithoutCancel(ctx), c.Redis, cfg.Event))
 	}()

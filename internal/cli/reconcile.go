@@ -71,6 +71,15 @@ func (c *reconcileCmd) Run(a *app) error {
 func (c *reconcileCmd) repair(a *app, at reference.Ready, cfg reference.Config) error {
 	who := by{Who: c.Who}
 	found, err := reference.Repair(a.ctx, at, cfg, reference.Repairing{Apply: c.Apply, Who: who.who(), Why: c.Why})
+	switch {
+	case errors.Is(err, reference.ErrEnvironment):
+		err = environment(err)
+	case err != nil:
+		err = badInput(err)
+	}
+	if err != nil && len(found) == 0 {
+		return err
+	}
 	left := 0
 	for _, x := range found {
 		if !x.Done {
@@ -100,15 +109,10 @@ func (c *reconcileCmd) repair(a *app, at reference.Ready, cfg reference.Config) 
 		}
 		fmt.Fprintf(a.stdout, "%d discrepancies, %d repaired\n", len(found), len(found)-left)
 	}
-	switch {
-	case errors.Is(err, reference.ErrEnvironment):
-		return environment(err)
-	case err != nil:
-		return badInput(err)
-	case left > 0:
+	if err == nil && left > 0 {
 		return verdict{gate.ExitInvariantBroken}
 	}
-	return nil
+	return err
 }
 
 func readTickets(file string) ([]reference.AcceptedTicket, error) {

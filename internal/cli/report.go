@@ -117,6 +117,12 @@ func compareSettings(a, b []record.Setting) int {
 		if c := strings.Compare(a[i].Key, b[i].Key); c != 0 {
 			return c
 		}
+		if calm := reports.NoFault; a[i].Key == reports.VaryFault && a[i].Value != b[i].Value && (a[i].Value == calm || b[i].Value == calm) {
+			if a[i].Value == calm { // the one that the others are held against
+				return -1
+			}
+			return 1
+		}
 		x, xOK := plot.RunPoint{Settings: a}.X(a[i].Key)
 		y, yOK := plot.RunPoint{Settings: b}.X(b[i].Key)
 		c := cmp.Compare(x, y)
@@ -205,11 +211,25 @@ func finish(a *app, show *progress, dir string, asJSON bool, set reportSet) erro
 	if err != nil {
 		return err
 	}
-	p.Tables = tables
+	if p.Tables = tables; set.faulty() {
+		p.Lead, p.Tables = tables, nil
+	}
 	if err := writeFigures(dir, figures, &p); err != nil {
 		return environment(err)
 	}
 	summary, v := reports.Summarize(main), gate.Judge(main)
+	recs, names := set.all()
+	for i, r := range recs {
+		if r != main {
+			v.Include(names[i], r)
+		}
+	}
+	if p.Verdict = &v; set.Main == nil && len(recs) > 1 {
+		p.Of = names[0]
+		if v.Result != gate.ResultBroken {
+			v.Reason += fmt.Sprintf(" The invariants hold in all %d runs.", len(recs))
+		}
+	}
 	code, said := set.verdict()
 	if a.ctx.Err() != nil && code != gate.ExitInvariantBroken {
 		code = gate.ExitInterrupted
@@ -345,10 +365,9 @@ func (s *reportSet) figures() (out []drawing, tables []reports.Table, err error)
 			continue
 		}
 		if underFaults(recs) {
-			runs := calmFirst(recs)
-			tables = append(tables, reports.FaultTable(runs))
-			for _, r := range runs[1:] {
-				f, e := plot.Recovery(runs[0], r)
+			tables = append(tables, reports.FaultTable(recs))
+			for _, r := range recs[1:] {
+				f, e := plot.Recovery(recs[0], r)
 				if err = one("Under each fault", f, e); err != nil {
 					return
 				}
@@ -406,21 +425,6 @@ func underFaults(recs []*record.Record) bool {
 	return len(recs) > 0 && reports.FaultOf(recs[0]) != ""
 }
 
-// calmFirst puts the run without a fault before the others.
-func calmFirst(recs []*record.Record) []*record.Record {
-	runs := slices.Clone(recs)
-	slices.SortStableFunc(runs, func(a, b *record.Record) int {
-		calm := func(r *record.Record) int {
-			if reports.FaultOf(r) == reports.NoFault {
-				return 0
-			}
-			return 1
-		}
-		return calm(a) - calm(b)
-	})
-	return runs
-}
-
 // faulty reports whether the set is a scenario under faults.
 func (s *reportSet) faulty() bool { return len(s.Sweeps) == 1 && underFaults(s.Sweeps[0]) }
 
@@ -429,9 +433,8 @@ func (s *reportSet) recoveries() (out []reports.Recovery) {
 	if !s.faulty() {
 		return nil
 	}
-	runs := calmFirst(s.Sweeps[0])
-	for _, r := range runs {
-		out = append(out, reports.Recover(runs[0], r))
+	for _, r := range s.Sweeps[0] {
+		out = append(out, reports.Recover(s.Sweeps[0][0], r))
 	}
 	return out
 }

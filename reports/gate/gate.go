@@ -158,6 +158,22 @@ func (v *Verdict) conclude(r *record.Record) {
 	}
 }
 
+// Include takes in the invariants of another run of the set that is judged: a broken
+// one counts, whatever that run was made for. name is how a reader knows it.
+func (v *Verdict) Include(name string, r *record.Record) {
+	broken := false
+	for _, x := range r.Invariants {
+		if x.Broken != 0 {
+			broken = true
+			v.Invariants = append(v.Invariants, Invariant{x.Name, x.Broken, name + ": " + x.Detail, Broken})
+		}
+	}
+	if broken && v.Result != ResultBroken {
+		v.Result, v.Code, v.CodeIfCounted = ResultBroken, ExitInvariantBroken, ExitInvariantBroken
+		v.Reason = v.firstBroken()
+	}
+}
+
 func (v *Verdict) firstBroken() string {
 	for _, i := range v.Invariants {
 		if i.Status == Broken {

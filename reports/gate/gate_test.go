@@ -243,3 +243,23 @@ func TestJUnitIsSound(t *testing.T) {
 		}
 	}
 }
+
+// A broken invariant counts in whichever run of a set it is.
+func TestInclude(t *testing.T) {
+	sound, broken := record.New(record.Header{}), record.New(record.Header{})
+	sound.Invariants = []record.Invariant{{Name: "lost"}}
+	broken.Invariants = []record.Invariant{{Name: "lost", Broken: 2, Detail: "two"}}
+	v := gate.Judge(sound)
+	v.Include("the calm run", sound)
+	if v.Result != gate.ResultHeld || v.Code != gate.ExitOK {
+		t.Fatalf("%+v", v)
+	}
+	v.Include("under kill:redis", broken)
+	if v.Result != gate.ResultBroken || v.Code != gate.ExitInvariantBroken || !strings.Contains(v.Reason, "under kill:redis: two") {
+		t.Fatalf("%+v", v)
+	}
+	xml, err := v.JUnit()
+	if err != nil || !strings.Contains(string(xml), "under kill:redis") {
+		t.Fatalf("%v\n%s", err, xml)
+	}
+}

@@ -38,7 +38,10 @@ type Page struct {
 	Record   *record.Record // the run that is judged
 	Name     string         // its name in tables of several runs; "" = its scenario
 	Others   []Run          // runs set beside it, such as a baseline
+	Verdict  *gate.Verdict  // of the set that Record stands for; nil = Record's own
+	Of       string         // which of several runs Record is; "" = it is the one that is meant
 	Figures  []Figure
+	Lead     []reports.Table // tables that the figures bear out, before them
 	Tables   []reports.Table // more tables, such as a sweep
 	Commands []string        // how to make this report again, one command each
 	Files    []File
@@ -81,7 +84,6 @@ type view struct {
 	Compare  *reports.Table
 	Main     []reports.Table
 	Detail   []reports.Table
-	Verdict  reports.Table
 	Written  string
 }
 
@@ -90,10 +92,14 @@ func Write(w io.Writer, p Page) error {
 	if p.Record == nil {
 		return fmt.Errorf("page: no record to report on")
 	}
-	v := view{Page: p, Header: &p.Record.Header, S: reports.Summarize(p.Record), V: gate.Judge(p.Record)}
+	v := view{Page: p, Header: &p.Record.Header, S: reports.Summarize(p.Record)}
+	if p.Verdict != nil {
+		v.V = *p.Verdict
+	} else {
+		v.V = gate.Judge(p.Record)
+	}
 	v.Answer, v.Beside = answer(v.S), beside(p)
 	v.Tiles = tiles(v.S)
-	v.Verdict = v.V.Table()
 	v.Sections = sections(p.Figures)
 	if len(p.Others) > 0 {
 		names, runs := []string{p.Name}, []*record.Record{p.Record}

@@ -709,6 +709,9 @@ func (f *frame) labels() {
 			})
 		}
 		left, row := x+4, 0
+		if left+w > f.c.Max.X { // rather across another line than cut off
+			left, row = x-4-w, 1
+		}
 		for _, try := range []struct {
 			from vg.Length
 			row  int
