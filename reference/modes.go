@@ -59,7 +59,7 @@ func (m *streamed) submit(ctx context.Context, v *visit, in wire.Submit) (result
 		return result{outcome: o}, nil
 	}
 	if m.desk != nil {
-		o, t, err := m.desk.Enter(ctx, lottery.Entry{User: v.person, Item: in.Item, Key: v.key, Other: in.Other})
+		o, t, err := m.desk.Enter(ctx, lottery.Request{User: v.person, Item: in.Item, Key: v.key, Other: in.Other})
 		return result{outcome: o, ticket: t}, err
 	}
 	r, err := m.store.Take(ctx, stock.Submit{User: v.person, Item: in.Item, Key: v.key})
@@ -77,7 +77,7 @@ type entries struct{ store *stock.Store }
 var _ lottery.Store = entries{}
 
 // Enter implements lottery.Store.
-func (e entries) Enter(ctx context.Context, in lottery.Entry) (booking.Outcome, booking.Ticket, bool, error) {
+func (e entries) Enter(ctx context.Context, in lottery.Request) (booking.Outcome, booking.Ticket, bool, error) {
 	r, err := e.store.Take(ctx, stock.Submit{User: in.User, Item: in.Item, Key: in.Key, Other: in.Other})
 	return r.Outcome, r.Ticket, r.Replay, err
 }

@@ -7,8 +7,8 @@ import (
 	"spillway/internal/booking"
 )
 
-// Entry is one person's entry.
-type Entry struct {
+// Request is one person's wish to enter.
+type Request struct {
 	User  booking.UserID
 	Item  int
 	Key   string // idempotency key
@@ -20,7 +20,7 @@ type Store interface {
 	// Enter keeps an entry: queued with its ticket, also when the user had
 	// entered before and keeps the first entry (again true). An error comes only
 	// with the outcome unknown.
-	Enter(ctx context.Context, e Entry) (o booking.Outcome, t booking.Ticket, again bool, err error)
+	Enter(ctx context.Context, r Request) (o booking.Outcome, t booking.Ticket, again bool, err error)
 	// Count is the number of users who have entered.
 	Count(ctx context.Context) (int, error)
 }
@@ -35,8 +35,8 @@ type Desk struct {
 func New(s Store) *Desk { return &Desk{store: s} }
 
 // Enter takes an entry. A repeated one gets the ticket of the first, which stands.
-func (d *Desk) Enter(ctx context.Context, e Entry) (booking.Outcome, booking.Ticket, error) {
-	o, t, again, err := d.store.Enter(ctx, e)
+func (d *Desk) Enter(ctx context.Context, r Request) (booking.Outcome, booking.Ticket, error) {
+	o, t, again, err := d.store.Enter(ctx, r)
 	switch {
 	case o == booking.Queued && again:
 		d.repeated.Add(1)

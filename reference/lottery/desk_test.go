@@ -14,14 +14,14 @@ type book struct {
 	down    error
 }
 
-func (b *book) Enter(_ context.Context, e Entry) (booking.Outcome, booking.Ticket, bool, error) {
+func (b *book) Enter(_ context.Context, r Request) (booking.Outcome, booking.Ticket, bool, error) {
 	if b.down != nil {
 		return booking.Unknown, booking.Ticket{}, false, b.down
 	}
-	t, again := b.tickets[e.User]
+	t, again := b.tickets[r.User]
 	if !again {
-		t = booking.Ticket{byte(e.User), 1}
-		b.tickets[e.User] = t
+		t = booking.Ticket{byte(r.User), 1}
+		b.tickets[r.User] = t
 	}
 	return booking.Queued, t, again, nil
 }
@@ -33,12 +33,12 @@ func TestDeskCounts(t *testing.T) {
 	b := &book{tickets: map[booking.UserID]booking.Ticket{}}
 	d := New(b)
 	for _, user := range []booking.UserID{1, 2, 1, 3, 1} {
-		if o, ticket, err := d.Enter(ctx, Entry{User: user, Key: "k"}); o != booking.Queued || ticket != b.tickets[user] || err != nil {
+		if o, ticket, err := d.Enter(ctx, Request{User: user, Key: "k"}); o != booking.Queued || ticket != b.tickets[user] || err != nil {
 			t.Errorf("user %d: %v, %v, %v", user, o, ticket, err)
 		}
 	}
 	b.down = errors.New("store down")
-	if o, _, err := d.Enter(ctx, Entry{User: 4}); o != booking.Unknown || err == nil {
+	if o, _, err := d.Enter(ctx, Request{User: 4}); o != booking.Unknown || err == nil {
 		t.Errorf("with the store down: %v, %v", o, err)
 	}
 	b.down = nil
