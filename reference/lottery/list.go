@@ -1,0 +1,233 @@
+package lottery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// chunkEntries is how many entries are read, hashed and proved together: 128 KiB of
+// them. A power of two, so that a chunk is a subtree.
+const chunkEntries = 1 << 12
+
+// List is the sealed list: entries in canonical order (by id), each once. It is safe
+// for concurrent use.
+type List struct {
+	r     io.ReaderAt
+	count int64
+}
+
+// NewList is the list of count entries that r holds.
+func NewList(r io.ReaderAt, count int64) List { return List{r, count} }
+
+// Count is the number of entries.
+func (l List) Count() int64 { return l.count }
+
+func (l List) chunks() int { return int((l.count + chunkEntries - 1) / chunkEntries) }
+
+// chunk reads chunk i into buf, which holds chunkEntries entries, and returns it.
+func (l List) chunk(i int, buf []byte) ([]byte, error) {
+	n := min(l.count-int64(i)*chunkEntries, chunkEntries) * EntryBytes
+	if _, err := l.r.ReadAt(buf[:n], int64(i)*chunkEntries*EntryBytes); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("the list ends before its %d entries", l.count)
+		}
+		return nil, fmt.Errorf("lottery: reading entries from %d on: %w", int64(i)*chunkEntries, err)
+	}
+	return buf[:n], nil
+}
+
+// scan calls f with every chunk, on all cores, in no order; worker is 0 to
+// workers()-1. It stops at the first error: of those that came about, the one of the
+// lowest chunk.
+func (l List) scan(ctx context.Context, progress func(done int64), f func(worker, chunk int, entries []byte) error) error {
+	var (
+		next, done atomic.Int64
+		failed     atomic.Bool
+		wait       sync.WaitGroup
+		errs       = make([]error, workers())
+		where      = make([]int, workers())
+	)
+	for w := range workers() {
+		wait.Go(func() {
+			buf := make([]byte, chunkEntries*EntryBytes)
+			for !failed.Load() {
+				i := int(next.Add(1) - 1)
+				if i >= l.chunks() {
+					return
+				}
+				err := ctx.Err()
+				var entries []byte
+				if err == nil {
+					entries, err = l.chunk(i, buf)
+				}
+				if err == nil {
+					err = f(w, i, entries)
+				}
+				if err != nil {
+					errs[w], where[w] = err, i
+					failed.Store(true)
+					return
+				}
+				if n := done.Add(int64(len(entries) / EntryBytes)); progress != nil {
+					progress(n)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	first := -1
+	for w, err := range errs {
+		if err != nil && (first < 0 || where[w] < where[first]) {
+			first = w
+		}
+	}
+	if first >= 0 {
+		return errs[first]
+	}
+	return nil
+}
+
+func workers() int { return runtime.GOMAXPROCS(0) }
+
+// Scan calls f with every entry, on all cores, in no order; worker is 0 to
+// Workers()-1, and calls of one worker follow one another.
+func (l List) Scan(ctx context.Context, f func(worker int, e Entry) error) error {
+	return l.scan(ctx, nil, func(worker, _ int, entries []byte) error {
+		for ; len(entries) > 0; entries = entries[EntryBytes:] {
+			e, err := ParseEntry(entries[:EntryBytes])
+			if err == nil {
+				err = f(worker, e)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Workers is on how many cores lists are scanned.
+func Workers() int { return workers() }
+
+// find is the place of an id in the list, or where it would stand.
+func (l List) find(id ID) (at int64, found bool, err error) {
+	lo, hi := int64(0), l.count
+	var b [EntryBytes]byte
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		if _, err := l.r.ReadAt(b[:], mid*EntryBytes); err != nil {
+			return 0, false, fmt.Errorf("lottery: reading entry %d: %w", mid, err)
+		}
+		switch c := bytes.Compare(b[:IDBytes], id[:]); {
+		case c == 0:
+			return mid, true, nil
+		case c < 0:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return lo, false, nil
+}
+
+// at is entry i.
+func (l List) at(i int64) (Entry, error) {
+	var b [EntryBytes]byte
+	if _, err := l.r.ReadAt(b[:], i*EntryBytes); err != nil {
+		return Entry{}, fmt.Errorf("lottery: reading entry %d: %w", i, err)
+	}
+	return ParseEntry(b[:])
+}
+
+// tree is what a pass over a list finds: the roots of its chunks and how many
+// entries each line has.
+type tree struct {
+	chunks []Hash
+	lines  []int64
+}
+
+func (t tree) root() Hash { return rootOf(append([]Hash(nil), t.chunks...)) }
+
+// limits are what an entry must keep to so as to be in a day's list.
+type limits struct {
+	lines          int
+	oldest, cutoff int64 // Unix milliseconds: oldest <= entered < cutoff
+}
+
+func (l limits) check(e Entry) error {
+	switch {
+	case e.Line >= l.lines:
+		return fmt.Errorf("lottery: entry %s is for line %d, the stock list ends at %d", e.ID, e.Line, l.lines-1)
+	case e.Entered >= l.cutoff:
+		return fmt.Errorf("lottery: entry %s is from the future: entered at %d ms, the list was closed at %d", e.ID, e.Entered, l.cutoff)
+	case e.Edited >= l.cutoff:
+		return fmt.Errorf("lottery: entry %s was edited at %d ms, after the list was closed at %d", e.ID, e.Edited, l.cutoff)
+	case e.Entered < l.oldest && !e.Senior:
+		return fmt.Errorf("lottery: entry %s is no longer valid: entered at %d ms, before %d", e.ID, e.Entered, l.oldest)
+	}
+	return nil
+}
+
+// hash goes over a list once: every entry is canonical, keeps to the limits and
+// stands in order, once; and gives its tree.
+func (l List) hash(ctx context.Context, lim limits, progress func(done int64)) (tree, error) {
+	t := tree{chunks: make([]Hash, l.chunks()), lines: make([]int64, lim.lines)}
+	first, last := make([]ID, l.chunks()), make([]ID, l.chunks())
+	leaves := make([][]Hash, workers())
+	counts := make([][]int64, workers())
+	for w := range leaves {
+		leaves[w], counts[w] = make([]Hash, chunkEntries), make([]int64, lim.lines)
+	}
+	err := l.scan(ctx, progress, func(w, chunk int, entries []byte) error {
+		n := len(entries) / EntryBytes
+		for i := range n {
+			b := entries[i*EntryBytes:][:EntryBytes]
+			e, err := ParseEntry(b)
+			if err == nil {
+				err = lim.check(e)
+			}
+			if err == nil && i > 0 {
+				err = follows(ID(entries[(i-1)*EntryBytes:][:IDBytes]), e.ID)
+			}
+			if err != nil {
+				return err
+			}
+			counts[w][e.Line]++
+			leaves[w][i] = leafHash(b)
+		}
+		first[chunk], last[chunk] = ID(entries[:IDBytes]), ID(entries[(n-1)*EntryBytes:][:IDBytes])
+		t.chunks[chunk] = rootOf(leaves[w][:n])
+		return nil
+	})
+	if err != nil {
+		return tree{}, err
+	}
+	for i := 1; i < len(first); i++ {
+		if err := follows(last[i-1], first[i]); err != nil {
+			return tree{}, err
+		}
+	}
+	for _, c := range counts {
+		for line, n := range c {
+			t.lines[line] += n
+		}
+	}
+	return t, nil
+}
+
+// follows says what is wrong when after does not come after before.
+func follows(before, after ID) error {
+	switch bytes.Compare(before[:], after[:]) {
+	case 0:
+		return fmt.Errorf("lottery: entry %s is in the list twice", after)
+	case 1:
+		return fmt.Errorf("lottery: entry %s is out of order: it stands after %s", after, before)
+	}
+	return nil
+}
