@@ -243,6 +243,14 @@ type Ticket [16]byte
 // String returns the 32 hex digits.
 func (t Ticket) String() string { return fmt.Sprintf("%x", t[:]) }
 
+// append adds them to a text.
+func (t Ticket) append(b []byte) []byte {
+	for _, c := range t {
+		b = append(b, "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+	}
+	return b
+}
+
 // IsZero reports whether there is no ticket.
 func (t Ticket) IsZero() bool { return t == Ticket{} }
 
