@@ -42,6 +42,7 @@ type command struct {
 
 	Curve curveCmd `cmd:"" help:"Measure accepted submits a second through 1, 2, 4 … native gateway processes on real stores; one figure."`
 
+	Lottery  lotteryCmd  `cmd:"" help:"A day of the lottery: seal, draw, verify, prove, export."`
 	DLQ      dlqCmd      `cmd:"" name:"dlq" help:"Dead letters: list, show, replay, discard, audit."`
 	Scenario scenarioCmd `cmd:"" help:"List, show, explain or validate scenarios."`
 	Health   healthCmd   `cmd:"" help:"Ask a backend whether it can serve; the health check of its image."`

@@ -67,6 +67,7 @@ func MakeSeal(ctx context.Context, o SealOptions) (_ *Bundle, err error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	o.Dir = filepath.Clean(o.Dir)
 	if _, err := os.Lstat(o.Dir); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
 			err = errors.New("it exists already; a seal is never written over")

@@ -1,7 +1,9 @@
 package lottery
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 )
@@ -61,4 +63,14 @@ func digest(domain string, parts ...[]byte) (h Hash) {
 	}
 	s.Sum(h[:0])
 	return h
+}
+
+// PersonID is a person's id under a key: HMAC-SHA256, its first 16 bytes. Who has
+// not the key learns nothing of the person from it.
+func PersonID(key []byte, person uint64) (id ID) {
+	m := hmac.New(sha256.New, key)
+	m.Write([]byte("spillway lottery person v1\x00"))
+	m.Write(binary.BigEndian.AppendUint64(nil, person))
+	copy(id[:], m.Sum(nil))
+	return id
 }

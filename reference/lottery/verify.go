@@ -2,6 +2,7 @@ package lottery
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
@@ -11,6 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -27,14 +30,17 @@ type VerifyOptions struct {
 	Progress func(what string, done, of int64)
 }
 
-// Verified is what was checked, in order, each in a line.
+// Verified is what was checked, in order.
 type Verified struct {
 	Seal     Seal
 	SignedBy []string
 	Drawn    *Drawn // nil before the draw
 	Outcome  Outcome
-	Done     []string
+	Done     []Step
 }
+
+// Step is one thing that was checked, and what was found to hold.
+type Step struct{ What, Holds string }
 
 // Verify does all of a bundle again, from its files alone, and stops at the first
 // thing that does not fit.
@@ -44,7 +50,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (v Verified, err e
 		return v, err
 	}
 	defer b.Close() // only read
-	done := func(format string, args ...any) { v.Done = append(v.Done, fmt.Sprintf(format, args...)) }
+	done := func(what, format string, args ...any) { v.Done = append(v.Done, Step{what, fmt.Sprintf(format, args...)}) }
 	v.Seal = b.Seal
 	if v.SignedBy, err = b.SignedBy(); err != nil {
 		return v, err
@@ -52,7 +58,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (v Verified, err e
 	if err := b.anchored(o); err != nil {
 		return v, err
 	}
-	done("seal %s of %s, closed at %s, signed by %d of %d parties", b.Digest(), b.Seal.Day, stamp(b.Seal.Cutoff), len(v.SignedBy), len(b.Seal.Parties))
+	done("seal", "%s of %s, closed at %s, signed by %d of %d parties", b.Digest(), b.Seal.Day, stamp(b.Seal.Cutoff), len(v.SignedBy), len(b.Seal.Parties))
 	rules, err := b.read(fileRules)
 	if err != nil {
 		return v, err
@@ -60,7 +66,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (v Verified, err e
 	if sha256.Sum256(rules) != b.Seal.Rules {
 		return v, fmt.Errorf("lottery: %s: not the text of the seal", fileRules)
 	}
-	done("rules: the text of the seal")
+	done("rules", "the text of the seal")
 	tell := func(what string, n int64) {
 		if o.Progress != nil {
 			o.Progress(what, n, b.Seal.Entries)
@@ -69,26 +75,26 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (v Verified, err e
 	if err := b.checkList(ctx, func(n int64) { tell("hashing", n) }); err != nil {
 		return v, err
 	}
-	done("list: %d entries in order, each once, each in time; root %s", b.Seal.Entries, b.Seal.Root)
+	done("list", "%d entries in order, each once, each in time; root %s", b.Seal.Entries, b.Seal.Root)
 	for _, earlier := range o.Earlier {
 		n, err := b.checkWaiting(earlier)
 		if err != nil {
 			return v, err
 		}
-		done("waiting: none of the %d winners of %s is in the list", n, earlier)
+		done("waiting", "none of the %d winners of %s is in the list", n, earlier)
 	}
 	if v.Drawn, err = b.verifyDraw(ctx, &v.Outcome, tell); err != nil {
 		return v, err
 	}
 	if v.Drawn != nil {
-		done("draw: the beacon's value is of the source in the seal, the secret the one committed to; seed %s", v.Drawn.Seed)
-		done("winners: %d drawn again, the same; %d in reserve, the same", v.Drawn.Won, v.Drawn.Reserve)
+		done("draw", "the beacon's value is of the source in the seal, the secret the one committed to; seed %s", v.Drawn.Seed)
+		done("winners", "%d drawn again, the same; %d in reserve, the same", v.Drawn.Won, v.Drawn.Reserve)
 	}
 	head, n, err := b.verifyAudit(v.Drawn != nil)
 	if err != nil {
 		return v, err
 	}
-	done("audit log: %d lines hold together; head %s", n, head)
+	done("audit log", "%d lines hold together; head %s", n, head)
 	return v, nil
 }
 
@@ -268,6 +274,7 @@ func (b *Bundle) rows(name string, said Hash) ([][]string, error) {
 		return nil, fmt.Errorf("lottery: %s: not the list that the draw was signed for", name)
 	}
 	r := csv.NewReader(bytes.NewReader(data))
+	r.FieldsPerRecord = 9
 	var rows [][]string
 	for head := true; ; head = false {
 		row, err := r.Read()
@@ -280,4 +287,72 @@ func (b *Bundle) rows(name string, said Hash) ([][]string, error) {
 			rows = append(rows, row)
 		}
 	}
+}
+
+// ShopList is what a pharmacy gets.
+type ShopList struct {
+	Area, Shop string
+	Rows       []ShopRow // by line, winners before reserves, by rank
+}
+
+// ShopRow is a winner or a reserve of a pharmacy.
+type ShopRow struct {
+	ID          ID
+	Line        int
+	Type        string
+	Masks       int
+	Round, Rank int // as in Win
+}
+
+// Lists are the lists of all pharmacies in the order of the stock list, from the
+// files that the draw is signed for.
+func (b *Bundle) Lists() ([]ShopList, error) {
+	d, err := b.Drawn()
+	if err != nil {
+		return nil, err
+	}
+	shops, of := shopsOf(b.Seal.Lines)
+	lists := make([]ShopList, len(shops))
+	for i, s := range shops {
+		lists[i] = ShopList{Area: b.Seal.Lines[s.lines[0]].Area, Shop: s.name}
+	}
+	for _, f := range []struct {
+		name string
+		said Hash
+	}{{fileWinners, d.Winners}, {fileReserve, d.Reserves}} {
+		rows, err := b.rows(f.name, f.said)
+		if err != nil {
+			return nil, err
+		}
+		for i, r := range rows {
+			row, err := shopRow(r, b.Seal.Lines)
+			if err != nil {
+				return nil, fmt.Errorf("lottery: %s:%d: %w", f.name, i+2, err)
+			}
+			l := &lists[of[row.Line]]
+			l.Rows = append(l.Rows, row)
+		}
+	}
+	for _, l := range lists {
+		slices.SortStableFunc(l.Rows, func(x, y ShopRow) int {
+			return cmp.Or(cmp.Compare(x.Line, y.Line), cmp.Compare((x.Round+2)%3, (y.Round+2)%3)) // 1, 2, 0
+		})
+	}
+	return lists, nil
+}
+
+func shopRow(r []string, lines []Line) (row ShopRow, err error) {
+	var errs [4]error
+	row.Line, errs[0] = strconv.Atoi(r[0])
+	row.Round, errs[1] = strconv.Atoi(r[4])
+	row.Rank, errs[2] = strconv.Atoi(r[5])
+	row.ID, errs[3] = ParseID(r[6])
+	if err := errors.Join(errs[:]...); err != nil {
+		return row, errors.New("not a row of winners")
+	}
+	if row.Line < 0 || row.Line >= len(lines) {
+		return row, fmt.Errorf("line %d: the stock list has %d", row.Line, len(lines))
+	}
+	row.Type, row.Masks = lines[row.Line].Type, lines[row.Line].Masks
+	return row, nil
 }
