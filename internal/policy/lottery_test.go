@@ -268,7 +268,9 @@ func TestLotteryHistories(t *testing.T) {
 		for day := feb(1); day <= feb(28)+30; day++ {
 			// What comes between this midnight and the next, some of it at the very boundaries.
 			moments := rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom([]time.Duration{0, r.Seal, r.Seal - 1, r.EditFrom, r.EditUntil - 1, r.EditUntil, r.Length - 1, r.Draw, r.Draw - 1}),
-				rapid.Custom(func(t *rapid.T) time.Duration { return time.Duration(rapid.Int64Range(0, int64(r.Length)-1).Draw(t, "at")) })), 0, 3).Draw(t, "moments")
+				rapid.Custom(func(t *rapid.T) time.Duration {
+					return time.Duration(rapid.Int64Range(0, int64(r.Length)-1).Draw(t, "at"))
+				})), 0, 3).Draw(t, "moments")
 			slices.Sort(moments)
 			moments = slices.Compact(moments)
 			drawn := !rapid.Bool().Draw(t, "no draw")

@@ -50,7 +50,9 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (v Verified, err e
 		return v, err
 	}
 	defer b.Close() // only read
-	done := func(what, format string, args ...any) { v.Done = append(v.Done, Step{what, fmt.Sprintf(format, args...)}) }
+	done := func(what, format string, args ...any) {
+		v.Done = append(v.Done, Step{what, fmt.Sprintf(format, args...)})
+	}
 	v.Seal = b.Seal
 	if v.SignedBy, err = b.SignedBy(); err != nil {
 		return v, err
