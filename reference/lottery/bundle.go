@@ -108,7 +108,7 @@ func (o SealOptions) check() error {
 	case !o.Now.Before(s.Beacon.Available()):
 		return fmt.Errorf("lottery: it is %s: the beacon's value may be known since %s; name a later one", stamp(o.Now), stamp(s.Beacon.Available()))
 	}
-	return nil
+	return checkLines(s.Lines) // before millions of entries are read
 }
 
 // writeSeal writes all files of a seal into a folder.
