@@ -8,9 +8,10 @@
 // drand: a round of the League of Entropy's chains "default" (every 30 s) and
 // "quicknet" (every 3 s). Promise to everybody, also years later: the value is the
 // only one that this round can have (a BLS signature has one valid form), and no
-// group smaller than the threshold, a majority of the members, could know it before its
+// group below the threshold, a majority of the members, could know it before its
 // time or choose it. Assumed: fewer members than that work together. Enough of them
-// can know every round to come, though not bend one; they can also stop the chain.
+// can know every round to come, which to an operator among them is grinding as
+// below, though not bend one; they can also stop the chain.
 //
 // rfc3797: numbers that others publish, such as state lotteries, put together as
 // RFC 3797 does. Promise to everybody who looks the numbers up: the seal fixed
@@ -27,29 +28,31 @@
 // tries: a favoured entry that wins with probability p wins with 1 − (1 − p)^g.
 // With p = 3.8 % (100,237 of 2,629,006):
 //
-//		g       1     2     6    10    16   100
-//		wins  3.8   7.5  20.8  32.2  46.3  97.9  %
+//	g       1     2     6    10    16   100
+//	wins  3.8   7.5  20.8  32.2  46.3  97.9  %
 //
-//	  - Grinding: an operator who knows the value adds entries, or leaves some out,
-//	    until the result suits: as many tries as a computer has time for. It takes a
-//	    value that is known when the list closes. So the seal is refused unless
-//	    Available lies ahead, by more than clocks differ and publishing the seal
-//	    takes; it counts from the earliest moment at which any part can be known.
-//	  - Enumeration: with few possible values nobody need know which one comes. Six
-//	    digits are 20 bits, a million draws to try. So Validate wants 128 bits, of a
-//	    ceremony and of public numbers alike. The figure is a bound from the form:
-//	    prices that move by a few cents have far fewer bits than their range.
-//	  - Withholding: who alone holds a part of the value can refuse to show it. An
-//	    operator's secret, committed and later revealed, gives g = 2 if a draw that
-//	    fails is drawn again: keep the result, or let it fail. A beacon that comes
-//	    without the operator takes nothing from that choice unless the seal also
-//	    says what a missing secret means. A drand round that does not come must not
-//	    be replaced by one that the operator picks, for the same reason.
-//	  - The last actor: in a ceremony, who makes the last value and can pick a face
-//	    has g = 6 with a die. Throw all at once, or by a machine nobody touches.
-//	  - Moved sources: the last digit of a thinly traded price is for sale: g = 10
-//	    for who can set it after all other numbers are known, nothing for who must
-//	    set it earlier. Let the number that nobody can move be the last to appear.
+// Where tries can come from, and what is done about it:
+//
+//   - Grinding: an operator who knows the value adds entries, or leaves some out,
+//     until the result suits: as many tries as a computer has time for. It takes a
+//     value that is known when the list closes. So the seal is refused unless
+//     Available lies ahead, by more than clocks differ and publishing the seal
+//     takes; it counts from the earliest moment at which any part can be known.
+//   - Enumeration: with few possible values nobody need know which one comes. Six
+//     digits are 20 bits, a million draws to try. So Validate wants 128 bits, of a
+//     ceremony and of public numbers alike. The figure is a bound from the form:
+//     prices that move by a few cents have far fewer bits than their range.
+//   - Withholding: who alone holds a part of the value can refuse to show it. An
+//     operator's secret, committed and later revealed, gives g = 2 if a draw that
+//     fails is drawn again: keep the result, or let it fail. A beacon that comes
+//     without the operator takes nothing from that choice unless the seal also
+//     says what a missing secret means. A drand round that does not come must not
+//     be replaced by one that the operator picks, for the same reason.
+//   - The last actor: in a ceremony, who makes the last value and can pick a face
+//     has g = 6 with a die. Throw all at once, or by a machine nobody touches.
+//   - Moved sources: the last digit of a thinly traded price is for sale: g = 10
+//     for who can set it after all other numbers are known, nothing for who must
+//     set it earlier. Let the number that nobody can move be the last to appear.
 //
 // # From values to randomness
 //

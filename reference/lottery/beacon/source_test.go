@@ -274,6 +274,11 @@ func TestStrict(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %q", text, err, direct, c.want)
 		}
 	}
+	for size, ok := range map[int]bool{bytesMax: true, bytesMax + 1: false} {
+		if _, err := ParseSource(good + strings.Repeat(" ", size-len(good))); (err == nil) != ok {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
 	var s Source
 	if err := json.Unmarshal([]byte("null"), &s); err == nil {
 		t.Error("null is a source")
