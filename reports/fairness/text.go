@@ -67,17 +67,25 @@ func (r *Report) Text() string {
 	return b.String()
 }
 
-// RanksNoticed are the rank correlation and the distance from uniform that the report
-// notices with its power: the critical value and as many standard deviations beyond, that
-// of a share being 1/(2√n) at most. ok is false without rank tests.
-func (r *Report) RanksNoticed() (rho, d float64, ok bool) {
+// RanksCritical are the rank correlation and the distance from uniform beyond which the
+// report rejects, were it the only test to do so. ok is false without rank tests.
+func (r *Report) RanksCritical() (rho, d float64, ok bool) {
 	if r.Ranks == nil || r.Ranks.Count < 2 || len(r.Tests) == 0 {
 		return 0, 0, false
 	}
 	level, root := r.FamilyError/float64(len(r.Tests)), math.Sqrt(float64(r.Ranks.Count))
-	rho = (quantile(1-level/2) + quantile(r.Power)) / root
-	d = (math.Sqrt(math.Log(2/level)/2) + quantile(r.Power)/2) / root
-	return min(rho, 1), min(d, 1), true
+	return min(1, quantile(1-level/2)/root), min(1, math.Sqrt(math.Log(2/level)/2)/root), true
+}
+
+// RanksNoticed are those that the report notices with its power: so many standard
+// deviations beyond, that of a share being 1/(2√n) at most.
+func (r *Report) RanksNoticed() (rho, d float64, ok bool) {
+	rho, d, ok = r.RanksCritical()
+	if !ok {
+		return 0, 0, false
+	}
+	more := quantile(r.Power) / math.Sqrt(float64(r.Ranks.Count))
+	return min(1, rho+more), min(1, d+more/2), true
 }
 
 func (t Test) statistic() string {
