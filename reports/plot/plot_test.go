@@ -79,6 +79,11 @@ func everything(tb testing.TB) []Figure {
 		recs = append(recs, recordtest.Make(recordtest.Options{Seed: 1, Bots: 50, Off: []string{l}}))
 	}
 	out = append(out, one(Worth(recs))...)
+	out = append(out, must(Fairness(lottery(tb, 1)))...)
+	for _, f := range must(Fairness(lottery(tb, 0.6))) {
+		f.ID += "-unfair"
+		out = append(out, f)
+	}
 	for _, f := range must(All(lossless)) {
 		f.ID = "lossless-" + f.ID
 		out = append(out, f)

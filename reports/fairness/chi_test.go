@@ -1,0 +1,208 @@
+package fairness
+
+import (
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// P(χ² ≥ x), computed apart with 30 digits by mpmath.
+func TestChiTailValues(t *testing.T) {
+	for _, c := range []struct {
+		x    float64
+		df   int
+		want float64
+	}{{37.1562, 22, 0.022738828}, {3.841458820694124, 1, 0.05}, {23.209251158954356, 10, 0.01}, {100, 22, 6.4501529e-12}, {0, 3, 1}, {5, 0, 1}, {1e6, 1, leastP}} {
+		if got := chiTail(c.x, c.df); !close(got, c.want, 1e-7) {
+			t.Errorf("P(χ²_%d ≥ %g) = %g, want %g", c.df, c.x, got, c.want)
+		}
+	}
+}
+
+// With one pool the quadratic form is Pearson's χ² of winners and losers times (N−1)/N.
+func TestChiOnePool(t *testing.T) {
+	entries, winners := []int64{120, 300, 80, 500}, []int64{20, 25, 22, 41}
+	pool := Pool{Entries: 1000, Winners: 108}
+	x2, df, merged := chi([]Pool{pool}, [][]int64{entries}, winners)
+	var rows [][]int64
+	for g := range entries {
+		rows = append(rows, []int64{winners[g], entries[g] - winners[g]})
+	}
+	// The third level expects 8.6 winners, the first 13: they stand together.
+	both := [][]int64{{rows[0][0] + rows[2][0], rows[0][1] + rows[2][1]}, rows[1], rows[3]}
+	want, wantDF, _ := Pearson(both)
+	if merged != 2 || df != wantDF || !close(x2, want*999/1000, 1e-12) {
+		t.Errorf("χ² %g of %d d.f., %d merged; want %g of %d", x2, df, merged, want*0.999, wantDF)
+	}
+}
+
+// Over several pools the statistic must have the mean of its degrees of freedom over all
+// outcomes of a fair draw, counted one by one: that is so only with the right covariance.
+// leastExpected stands in the way of small numbers, so the form itself is taken.
+func TestChiCovariance(t *testing.T) {
+	type pool struct {
+		level []int // of each entry
+		k     int
+	}
+	pools := []pool{{[]int{0, 0, 1, 1, 2, 2, 2}, 3}, {[]int{0, 1, 1, 1, 2}, 2}, {[]int{3, 3, 3}, 1}, {[]int{3, 4, 4}, 2}}
+	const levels = 5 // 0 to 2 and 3 to 4 never meet: each side loses a degree of freedom
+	cov, fair := make([]float64, levels*levels), make([]float64, levels)
+	for _, p := range pools {
+		f := make([]float64, levels)
+		for _, g := range p.level {
+			f[g] += 1 / float64(len(p.level))
+		}
+		c := spread(int64(len(p.level)), int64(p.k))
+		for i := range levels {
+			fair[i] += float64(p.k) * f[i]
+			cov[i*levels+i] += c * f[i]
+			for j := range levels {
+				cov[i*levels+j] -= c * f[i] * f[j]
+			}
+		}
+	}
+	outcomes := [][]float64{make([]float64, levels)}
+	for _, p := range pools {
+		var next [][]float64
+		for set := range uint32(1) << len(p.level) {
+			if bits.OnesCount32(set) != p.k {
+				continue
+			}
+			for _, o := range outcomes {
+				w := slices.Clone(o)
+				for i, g := range p.level {
+					w[g] += float64(set >> i & 1)
+				}
+				next = append(next, w)
+			}
+		}
+		outcomes = next
+	}
+	mean, rank := 0.0, 0
+	for _, w := range outcomes {
+		for g := range w {
+			w[g] -= fair[g]
+		}
+		var x2 float64
+		x2, rank = quadratic(slices.Clone(cov), w)
+		mean += x2 / float64(len(outcomes))
+	}
+	if rank != 3 || math.Abs(mean-3) > 1e-9 {
+		t.Errorf("mean of χ² %g over %d outcomes, rank %d; both must be 3", mean, len(outcomes), rank)
+	}
+}
+
+// The trend's mean, variance and skewness over all outcomes of two small pools.
+func TestTrendMoments(t *testing.T) {
+	pools := []Pool{{Entries: 7, Winners: 2}, {Entries: 5, Winners: 3}, {Entries: 1, Winners: 1}}
+	of := [][]int{{0, 0, 0, 1, 2, 3, 3}, {0, 1, 1, 3, 3}, {2}}
+	entries := make([][]int64, len(of))
+	for p := range of {
+		entries[p] = make([]int64, 4)
+		for _, g := range of[p] {
+			entries[p][g]++
+		}
+	}
+	wins := [][]int64{{0, 0, 0, 0}}
+	for p := range of {
+		var next [][]int64
+		for set := range uint32(1) << len(of[p]) {
+			if bits.OnesCount32(set) != int(pools[p].Winners) {
+				continue
+			}
+			for _, w := range wins {
+				w = slices.Clone(w)
+				for i, g := range of[p] {
+					w[g] += int64(set >> i & 1)
+				}
+				next = append(next, w)
+			}
+		}
+		wins = next
+	}
+	var m1, m2, m3, skew float64
+	for _, w := range wins {
+		var z float64
+		z, skew = trend(pools, entries, w)
+		n := float64(len(wins))
+		m1, m2, m3 = m1+z/n, m2+z*z/n, m3+z*z*z/n
+	}
+	if math.Abs(m1) > 1e-12 || math.Abs(m2-1) > 1e-12 || math.Abs(m3-skew) > 1e-12 {
+		t.Errorf("moments of z: %g %g %g, want 0 1 %g", m1, m2, m3, skew)
+	}
+}
+
+// The tails of χ² and of the trend as far out as a correction for many tests reaches,
+// over fair draws with few winners a level: the least that leastExpected lets stand.
+func TestChiTail(t *testing.T) {
+	const sims, n, winners = 150_000, 2400, 120
+	sizes := []int64{200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200}
+	skewed := []int64{1200, 600, 300, 200, 100} // as times lost before are: winners 60, 30, 15, 10, 5
+	var chis, trends [2]int
+	limits := [2]float64{1e-3, 1e-4}
+	rng := rand.New(rand.NewPCG(5, 6))
+	perm := make([]int, n)
+	for i := range perm {
+		perm[i] = i
+	}
+	pools := []Pool{{Entries: n, Winners: winners}}
+	for range sims {
+		even, times := make([]int64, len(sizes)), make([]int64, len(skewed))
+		for i := range winners {
+			j := i + rng.IntN(n-i)
+			perm[i], perm[j] = perm[j], perm[i]
+			even[perm[i]/200]++
+			for g, rest := 0, int64(perm[i]); ; g++ {
+				if rest -= skewed[g]; rest < 0 {
+					times[g]++
+					break
+				}
+			}
+		}
+		x2 := 0.0 // the form of chi for equal levels, without its 12 × 12 eigenvalues
+		for _, w := range even {
+			x2 += (float64(w) - 10) * (float64(w) - 10) * (n - 1) / (n - winners) / 10
+		}
+		z, skew := trend(pools, [][]int64{skewed}, times)
+		if z < 0 {
+			skew = -skew
+		}
+		for i, l := range limits {
+			if chiTail(x2, len(sizes)-1) <= l {
+				chis[i]++
+			}
+			if 2*tailNormal(math.Abs(z), skew) <= l {
+				trends[i]++
+			}
+		}
+	}
+	for i, l := range limits {
+		c, tr := float64(chis[i])/sims/l, float64(trends[i])/sims/l
+		t.Logf("p ≤ %g: χ² %.2f and trend %.2f times as often as stated", l, c, tr)
+		if most := []float64{1.4, 2.2}[i]; c > most || tr > most {
+			t.Errorf("p ≤ %g: χ² %.2f and trend %.2f times as often as stated", l, c, tr)
+		}
+	}
+}
+
+func TestGather(t *testing.T) {
+	for _, c := range []struct {
+		win, lose []float64
+		group     []int
+		groups    int
+		merged    int
+	}{
+		{[]float64{20, 30}, []float64{99, 99}, []int{0, 1}, 2, 0},
+		{[]float64{4, 50, 9, 12, 4, 9}, []float64{99, 99, 99, 99, 99, 99}, []int{0, 2, 0, 1, 0, 0}, 3, 4},
+		{[]float64{4, 50, 12}, []float64{99, 99, 99}, []int{0, 1, 0}, 2, 2},
+		{[]float64{4, 3}, []float64{99, 99}, []int{0, 0}, 1, 2},
+		{[]float64{40, 30, 50}, []float64{1, 99, 99}, []int{0, 0, 1}, 2, 2},
+	} {
+		group, groups, merged := gather(c.win, c.lose, 10)
+		if !slices.Equal(group, c.group) || groups != c.groups || merged != c.merged {
+			t.Errorf("%v: groups %v, %d, %d merged; want %v, %d, %d", c.win, group, groups, merged, c.group, c.groups, c.merged)
+		}
+	}
+}
