@@ -20,14 +20,16 @@ import (
 )
 
 type lotteryCmd struct {
-	Seal   lotterySealCmd   `cmd:"" help:"Close a day's list: order, tree, commitment, beacon; a signed bundle."`
-	Sign   lotterySignCmd   `cmd:"" help:"Add a party's signature to a sealed bundle."`
-	Draw   lotteryDrawCmd   `cmd:"" help:"Draw a sealed bundle: winners, reserve lists, second round."`
-	Verify lotteryVerifyCmd `cmd:"" help:"Do all of a bundle again from the bundle alone, or check one proof; exit code 5 when something does not fit."`
-	Prove  lotteryProveCmd  `cmd:"" help:"One entrant's proof: that the entry was in, its ticket, the cut-off; or that it was not in."`
-	Export lotteryExportCmd `cmd:"" help:"The winners and reserves of a pharmacy, or of all, as CSV."`
-	Audit  lotteryAuditCmd  `cmd:"" help:"Who did what to a bundle; its lines must hold together."`
-	Sample lotterySampleCmd `cmd:"" help:"Make a day's entries and stock list up, on fixed draws, for rehearsals."`
+	Seal     lotterySealCmd     `cmd:"" help:"Close a day's list: order, tree, commitment, beacon; a signed bundle."`
+	Sign     lotterySignCmd     `cmd:"" help:"Add a party's signature to a sealed bundle."`
+	Draw     lotteryDrawCmd     `cmd:"" help:"Draw a sealed bundle: winners, reserve lists, second round."`
+	Verify   lotteryVerifyCmd   `cmd:"" help:"Do all of a bundle again from the bundle alone, or check one proof; exit code 5 when something does not fit."`
+	Prove    lotteryProveCmd    `cmd:"" help:"One entrant's proof: that the entry was in, its ticket, the cut-off; or that it was not in."`
+	Export   lotteryExportCmd   `cmd:"" help:"The winners and reserves of a pharmacy, or of all, as CSV."`
+	Audit    lotteryAuditCmd    `cmd:"" help:"Who did what to a bundle; its lines must hold together."`
+	Sample   lotterySampleCmd   `cmd:"" help:"Make a day's entries and stock list up, on fixed draws, for rehearsals."`
+	Fairness lotteryFairnessCmd `cmd:"" help:"Test a drawn bundle for fairness; one page. Exit code 5 when it does not fit a fair draw."`
+	Rehearse lotteryRehearseCmd `cmd:"" help:"A whole day on made-up people: seal, draw, verify, fairness; one page."`
 }
 
 // at is the bundle that a command works on.
