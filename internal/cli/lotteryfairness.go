@@ -341,8 +341,12 @@ func (l lotteryPage) pools() reports.Table {
 		if p.Entries > 0 {
 			chance = 100 * float64(p.Won) / float64(p.Entries)
 		}
+		cutoff := fmt.Sprintf("%.16s…", p.Cutoff)
+		if p.Won == p.Entries {
+			cutoff = "all won"
+		}
 		t.Rows = append(t.Rows, []string{line.Shop, line.Type, strconv.Itoa(line.Masks), count(p.Entries), count(p.Quota), count(p.Won), count(p.Second),
-			fmt.Sprintf("%.2f %%", chance), fmt.Sprintf("%.16s…", p.Cutoff)})
+			fmt.Sprintf("%.2f %%", chance), cutoff})
 	}
 	return t
 }
