@@ -72,8 +72,12 @@ func plainDraw(es []Entry, lines []Line, seed Hash) (wins, reserve []Win, shops 
 		return new(big.Int).SetBytes(h[:])
 	}
 	order := func(es []Entry, seed Hash) []Entry {
+		tickets := map[ID]*big.Int{}
+		for _, e := range es {
+			tickets[e.ID] = ticket(seed, e)
+		}
 		es = slices.Clone(es)
-		sort.Slice(es, func(i, j int) bool { return ticket(seed, es[i]).Cmp(ticket(seed, es[j])) < 0 })
+		sort.Slice(es, func(i, j int) bool { return tickets[es[i].ID].Cmp(tickets[es[j].ID]) < 0 })
 		return es
 	}
 	fill := func(b *big.Int) (h Hash) { b.FillBytes(h[:]); return h }
