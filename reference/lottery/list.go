@@ -30,7 +30,10 @@ func (l List) Count() int64 { return l.count }
 
 func (l List) chunks() int { return int((l.count + chunkEntries - 1) / chunkEntries) }
 
-// chunk reads chunk i into buf, which holds chunkEntries entries, and returns it.
+// largest is the most entries that a chunk of this list has.
+func (l List) largest() int { return int(min(l.count, chunkEntries)) }
+
+// chunk reads chunk i into buf, which holds the largest of them, and returns it.
 func (l List) chunk(i int, buf []byte) ([]byte, error) {
 	n := min(l.count-int64(i)*chunkEntries, chunkEntries) * EntryBytes
 	if _, err := l.r.ReadAt(buf[:n], int64(i)*chunkEntries*EntryBytes); err != nil {
@@ -55,7 +58,7 @@ func (l List) scan(ctx context.Context, progress func(done int64), f func(worker
 	)
 	for w := range workers() {
 		wait.Go(func() {
-			buf := make([]byte, chunkEntries*EntryBytes)
+			buf := make([]byte, l.largest()*EntryBytes)
 			for !failed.Load() {
 				i := int(next.Add(1) - 1)
 				if i >= l.chunks() {
@@ -182,7 +185,7 @@ func (l List) hash(ctx context.Context, lim limits, progress func(done int64)) (
 	leaves := make([][]Hash, workers())
 	counts := make([][]int64, workers())
 	for w := range leaves {
-		leaves[w], counts[w] = make([]Hash, chunkEntries), make([]int64, lim.lines)
+		leaves[w], counts[w] = make([]Hash, l.largest()), make([]int64, lim.lines)
 	}
 	err := l.scan(ctx, progress, func(w, chunk int, entries []byte) error {
 		n := len(entries) / EntryBytes

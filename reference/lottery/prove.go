@@ -97,7 +97,7 @@ func (b *Bundle) Prove(id ID) (p Proof, err error) {
 // the chunks.
 func (b *Bundle) leaf(i int64) (*Leaf, error) {
 	chunk := int(i / chunkEntries)
-	entries, err := b.List().chunk(chunk, make([]byte, chunkEntries*EntryBytes))
+	entries, err := b.List().chunk(chunk, make([]byte, b.List().largest()*EntryBytes))
 	if err != nil {
 		return nil, err
 	}
