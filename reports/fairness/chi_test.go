@@ -94,6 +94,30 @@ func TestChiCovariance(t *testing.T) {
 	}
 }
 
+// A covariance of n levels that add up has rank n − 1, whatever rounding leaves.
+func TestQuadraticRank(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 3))
+	for n := 2; n < 60; n++ {
+		f, all := make([]float64, n), 0.0
+		for i := range f {
+			f[i] = 1 + 99*rng.Float64()
+			all += f[i]
+		}
+		cov, off := make([]float64, n*n), make([]float64, n)
+		for i := range f {
+			cov[i*n+i] += 1000 * f[i] / all
+			for j := range f {
+				cov[i*n+j] -= 1000 * f[i] * f[j] / all / all
+			}
+		}
+		off[0], off[n-1] = 3, -3
+		x2, rank := quadratic(cov, off)
+		if want := 9*all/f[0]/1000 + 9*all/f[n-1]/1000; rank != n-1 || !close(x2, want, 1e-9) {
+			t.Errorf("%d levels: rank %d, χ² %g, want %g", n, rank, x2, want)
+		}
+	}
+}
+
 // The trend's mean, variance and skewness over all outcomes of two small pools.
 func TestTrendMoments(t *testing.T) {
 	pools := []Pool{{Entries: 7, Winners: 2}, {Entries: 5, Winners: 3}, {Entries: 1, Winners: 1}}
