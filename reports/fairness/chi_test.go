@@ -23,18 +23,21 @@ func TestChiTailValues(t *testing.T) {
 
 // With one pool the quadratic form is Pearson's χ² of winners and losers times (N−1)/N.
 func TestChiOnePool(t *testing.T) {
-	entries, winners := []int64{120, 300, 80, 500}, []int64{20, 25, 22, 41}
-	pool := Pool{Entries: 1000, Winners: 108}
+	entries, winners := []int64{1200, 3000, 800, 5000, 9000}, []int64{20, 25, 22, 41, 92}
+	pool := Pool{Entries: 19_000, Winners: 200}
 	x2, df, merged := chi([]Pool{pool}, [][]int64{entries}, winners)
-	var rows [][]int64
-	for g := range entries {
-		rows = append(rows, []int64{winners[g], entries[g] - winners[g]})
-	}
-	// The third level expects 8.6 winners, the first 13: they stand together.
-	both := [][]int64{{rows[0][0] + rows[2][0], rows[0][1] + rows[2][1]}, rows[1], rows[3]}
+	// They expect 13, 32, 8, 53 and 95: the three small ones together pass 100/2.
+	both := [][]int64{{67, 4933}, {41, 4959}, {92, 8908}}
 	want, wantDF, _ := Pearson(both)
-	if merged != 2 || df != wantDF || !close(x2, want*999/1000, 1e-12) {
-		t.Errorf("χ² %g of %d d.f., %d merged; want %g of %d", x2, df, merged, want*0.999, wantDF)
+	if merged != 3 || df != wantDF || !close(x2, want*18_999/19_000, 1e-12) {
+		t.Errorf("χ² %g of %d d.f., %d merged; want %g of %d", x2, df, merged, want*18_999/19_000, wantDF)
+	}
+	for _, few := range [][]int64{{1000, 18_000}, {1000, 1000, 17_000}} { // two groups, or two left
+		won := make([]int64, len(few))
+		won[0] = 200
+		if _, df, _ := chi([]Pool{pool}, [][]int64{few}, won); df != 0 {
+			t.Errorf("%v: %d d.f.", few, df)
+		}
 	}
 }
 
@@ -94,6 +97,30 @@ func TestChiCovariance(t *testing.T) {
 	}
 }
 
+// A covariance of n levels that add up has rank n − 1, whatever rounding leaves.
+func TestQuadraticRank(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 3))
+	for n := 2; n < 60; n++ {
+		f, all := make([]float64, n), 0.0
+		for i := range f {
+			f[i] = 1 + 99*rng.Float64()
+			all += f[i]
+		}
+		cov, off := make([]float64, n*n), make([]float64, n)
+		for i := range f {
+			cov[i*n+i] += 1000 * f[i] / all
+			for j := range f {
+				cov[i*n+j] -= 1000 * f[i] * f[j] / all / all
+			}
+		}
+		off[0], off[n-1] = 3, -3
+		x2, rank := quadratic(cov, off)
+		if want := 9*all/f[0]/1000 + 9*all/f[n-1]/1000; rank != n-1 || !close(x2, want, 1e-9) {
+			t.Errorf("%d levels: rank %d, χ² %g, want %g", n, rank, x2, want)
+		}
+	}
+}
+
 // The trend's mean, variance and skewness over all outcomes of two small pools.
 func TestTrendMoments(t *testing.T) {
 	pools := []Pool{{Entries: 7, Winners: 2}, {Entries: 5, Winners: 3}, {Entries: 1, Winners: 1}}
@@ -135,7 +162,7 @@ func TestTrendMoments(t *testing.T) {
 }
 
 // The tails of χ² and of the trend as far out as a correction for many tests reaches,
-// over fair draws with few winners a level: the least that leastExpected lets stand.
+// over fair draws with few winners a level: the least that leastExpected lets stand, alike.
 func TestChiTail(t *testing.T) {
 	const sims, n, winners = 150_000, 2400, 120
 	sizes := []int64{200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200}
@@ -183,6 +210,35 @@ func TestChiTail(t *testing.T) {
 		t.Logf("p ≤ %g: χ² %.2f and trend %.2f times as often as stated", l, c, tr)
 		if most := []float64{1.4, 2.2}[i]; c > most || tr > most {
 			t.Errorf("p ≤ %g: χ² %.2f and trend %.2f times as often as stated", l, c, tr)
+		}
+	}
+}
+
+// One level that expects the least that is let stand, among large ones: its exact law
+// beside the χ² of the rest says how often a fair draw passes the limit.
+func TestChiSkewness(t *testing.T) {
+	for _, df := range []int{2, 3, 5, 11, 23} {
+		e := leastExpected(df)
+		h := hyper{1_000_000, 10_000, int64(e * 100)} // 1 % win
+		l, sigma := h.law(0), math.Sqrt(h.variance())
+		for _, limit := range []float64{1e-4, 1e-5} {
+			lo, hi := 0.0, 200.0
+			for range 60 {
+				if mid := (lo + hi) / 2; chiTail(mid, df) > limit {
+					lo = mid
+				} else {
+					hi = mid
+				}
+			}
+			share := 0.0
+			for i, p := range l.p {
+				z := (float64(l.lo+int64(i)) - h.mean()) / sigma
+				share += p * chiTail(lo-z*z, df-1)
+			}
+			if share > 2*limit {
+				t.Errorf("%d d.f.: p ≤ %g in %.2g of fair draws", df, limit, share)
+			}
+			t.Logf("%d d.f., %.0f expected: p ≤ %g %.2f times as often as stated", df, e, limit, share/limit)
 		}
 	}
 }

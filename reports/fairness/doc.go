@@ -58,7 +58,7 @@
 //     daily draw then raises one false alarm in 2.7 years. 0.01 would raise three or four
 //     a year, and soon nobody would look; 0.0001 would pass the draft lottery of 1970,
 //     which this report rejects with a corrected p of 0.0002. Simulated: of 2,000 fair
-//     draws of 48 tests, 1 alarms at 0.001 and 49 at 0.05 (TestFalseAlarms); exact tests
+//     draws of some 45 tests, 1 alarms at 0.001 and 49 at 0.05 (TestFalseAlarms); exact tests
 //     of few winners err on the quiet side.
 //   - Tails are doubled, not gathered by probability (Freeman and Halton), so that p and
 //     interval never disagree: the fair rate lies inside the 99 % interval exactly when p
@@ -71,6 +71,7 @@
 //     with the law under a fair draw unchanged (ranks with ties) and (1 − 256⁻²)² of
 //     Spearman's efficiency; D is never overstated. Rejected: a sample of a million, which
 //     would see only favours 5.5 times as large.
-//   - χ² over Monte Carlo: its tail was measured to a p of 0.0001 with 10 winners expected
-//     a level, at most 1.5 times what it states (TestChiTail).
+//   - χ² over Monte Carlo: down to a p of 1e-5 it is at most 2.6 times too small, where two
+//     levels are as small as leastExpected lets them be (TestChiTail, TestChiSkewness);
+//     one such test in a family of dozens, beside exact ones that err the other way.
 package fairness

@@ -226,7 +226,7 @@ func (r *Report) ofDimension(d *Draw, dim *Dimension, won []int64) {
 	if x2, df, merged := chi(d.Pools, dim.Entries, won); df > 0 {
 		r.Tests = append(r.Tests, Test{Kind: KindChi, Dimension: dim.Name, Symbol: "χ²", Statistic: x2, DF: df, P: chiTail(x2, df), Method: MethodChi})
 		if merged > 0 {
-			r.Notes = append(r.Notes, fmt.Sprintf("%s: %d levels that lead us to expect fewer than %d winners or losers stand together in the test of all levels.", dim.Name, merged, leastExpected))
+			r.Notes = append(r.Notes, fmt.Sprintf("%s: %d levels that lead us to expect few winners, or few losers, stand together in the test of all levels.", dim.Name, merged))
 		}
 	}
 	if dim.Ordered && len(dim.Levels) > 2 { // of two levels the trend is the level's own test
@@ -245,7 +245,7 @@ func (r *Report) ofDimension(d *Draw, dim *Dimension, won []int64) {
 }
 
 // leastClass is leastExpected for a class of tickets: a third of a level's entries is
-// less skewed than its few winners.
+// hardly skewed.
 const leastClass = 5
 
 // sparse puts the rows of a table together that expect too few in a column.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -473,13 +474,96 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-// Holm's step-down by hand (Holm 1979): 0.01, 0.02, 0.03, 0.005 of four.
+// Holm's step-down by hand (Holm 1979): 5·0.005, 4·0.01, 3·0.02, and 2·0.025 no less.
 func TestHolm(t *testing.T) {
-	tests := []Test{{P: 0.01}, {P: 0.02}, {P: 0.03}, {P: 0.005}, {P: 1}}
+	tests := []Test{{P: 0.01}, {P: 0.02}, {P: 0.025}, {P: 0.005}, {P: 1}}
 	holm(tests, 0.05)
 	for i, want := range []float64{0.04, 0.06, 0.06, 0.025, 1} {
 		if math.Abs(tests[i].Holm-want) > 1e-12 || tests[i].Rejected != (want <= 0.05) {
 			t.Errorf("%g becomes %g, want %g", tests[i].P, tests[i].Holm, want)
 		}
+	}
+}
+
+// The runs of winners over every order of two small pools: as often as p says.
+func TestRunsAgainstEveryOrder(t *testing.T) {
+	pools := []Pool{{Entries: 9, Winners: 4}, {Entries: 6, Winners: 5}}
+	blocks := func(n, set int64) (count int64) {
+		for i := range n {
+			if set>>i&1 == 1 && (i == 0 || set>>(i-1)&1 == 0) {
+				count++
+			}
+		}
+		return count
+	}
+	byTotal, all := map[int64]float64{}, 0.0
+	for a := range int64(1) << 9 {
+		for b := range int64(1) << 6 {
+			if bits.OnesCount64(uint64(a)) == 4 && bits.OnesCount64(uint64(b)) == 5 {
+				byTotal[blocks(9, a)+blocks(6, b)]++
+				all++
+			}
+		}
+	}
+	for total := range byTotal {
+		below, above := 0.0, 0.0
+		for x, n := range byTotal {
+			if x <= total {
+				below += n / all
+			}
+			if x >= total {
+				above += n / all
+			}
+		}
+		ps := slices.Clone(pools)
+		ps[1].Blocks = min(2, total-1)
+		ps[0].Blocks = total - ps[1].Blocks
+		r := mustJudge(t, Draw{Pools: ps}, Options{})
+		if got := find(t, r, KindRuns, "", ""); !close(got.P, min(1, 2*min(below, above)), 1e-12) {
+			t.Errorf("%d blocks: p %g, want %g", total, got.P, 2*min(below, above))
+		}
+	}
+}
+
+// A trend towards few people of a high level has a long tail on that side alone.
+func TestTrendSkewness(t *testing.T) {
+	dim := Dimension{Name: "x", Ordered: true, Levels: []string{"0", "1", "2"}, Entries: [][]int64{{9000, 900, 100}}}
+	for _, c := range []struct {
+		winners []int64
+		long    bool
+	}{{[]int64{70, 20, 10}, true}, {[]int64{100, 0, 0}, false}} {
+		dim.Winners = [][]int64{c.winners}
+		trend := find(t, mustJudge(t, Draw{Pools: []Pool{{Entries: 10_000, Winners: 100}}, Dimensions: []Dimension{dim}}, Options{}), KindTrend, "x", "")
+		plain := math.Erfc(math.Abs(trend.Statistic) / math.Sqrt2)
+		if longer := trend.P > 1.5*plain; longer != c.long || trend.P < plain*(1-1e-12) {
+			t.Errorf("winners %v: z %.2f, p %g, of a normal one %g", c.winners, trend.Statistic, trend.P, plain)
+		}
+	}
+}
+
+func TestSeeds(t *testing.T) {
+	draws := [][]int{{1, 2, 3}, {3, 1}, {4, 1, 2}, {2, 3, 1}, nil}
+	s := Seeds(5, func(seed uint64) iter.Seq[int] { return slices.Values(draws[seed]) }, []int{1, 2, 3})
+	if s.Tried != 5 || !slices.Equal(s.Found, []uint64{0, 3}) {
+		t.Errorf("%+v, want seeds 0 and 3", s)
+	}
+}
+
+// Chosen is the most that happens once in 2^bits draws.
+func TestChosen(t *testing.T) {
+	for _, c := range []struct {
+		bits float64
+		p    Pool
+		g    int64
+	}{{20, Pool{Entries: 3000, Winners: 60}, 20}, {10, Pool{Entries: 3000, Winners: 60}, 500}, {1, Pool{Entries: 10, Winners: 9}, 5}, {60, Pool{Entries: 10, Winners: 3}, 4}} {
+		w := Chosen(c.bits, c.p, c.g)
+		l := hyper{c.p.Entries, c.p.Winners, c.g}.law(0)
+		_, here := l.tails(w)
+		if _, more := l.tails(w + 1); here < math.Exp2(-c.bits) && w > l.lo && w < l.hi() || more > math.Exp2(-c.bits) {
+			t.Errorf("%+v: %d winners, so many with %g, more with %g, 2^-bits is %g", c, w, here, more, math.Exp2(-c.bits))
+		}
+	}
+	if Chosen(20, Pool{}, 20) != 0 || Chosen(20, Pool{Entries: 5, Winners: 5}, 20) != 5 {
+		t.Error("the ends")
 	}
 }

@@ -273,7 +273,7 @@ const exactWork = 4e8
 func (t total) exact() bool {
 	width := min(float64(t.hi-t.lo+1), 27*t.sigma()+100) // cut is 13 σ to each side
 	if len(t.parts) == 1 {
-		return width < exactWork/100
+		return width < exactWork/1000
 	}
 	return width*width/2*math.Log2(float64(len(t.parts))) < exactWork
 }

@@ -166,7 +166,7 @@ func TestNormalAgainstExact(t *testing.T) {
 		if sum.sigma() < 300 {
 			t.Fatalf("%v: σ is %g", hs, sum.sigma())
 		}
-		for _, z := range []float64{-6, -5, -4, -2, -0.5, 0.3, 1, 3, 4.5, 6} {
+		for _, z := range []float64{-6, -4.5, -2, 0.5, 4.5, 6} {
 			w := int64(math.Round(sum.mean + z*sum.sigma()))
 			exact, normal := sum.judge(w, 0.99, 1e-5, 0.99), sum.normal(w, 0.99, 1e-5, 0.99)
 			if exact.method != MethodExact || normal.method != MethodNormal {

@@ -147,6 +147,7 @@ func TestDrawRefused(t *testing.T) {
 		"negative":        func(d *Draw) { d.Pools[0].Entries = -1 },
 		"entries":         func(d *Draw) { d.Pools[0].Entries, d.Pools[1].Entries = maxCount, maxCount },
 		"blocks":          func(d *Draw) { d.Pools[0].Blocks = 5 },
+		"gaps":            func(d *Draw) { d.Pools, d.Dimensions = []Pool{{"a", 10, 8, 4}}, nil },
 		"levels":          func(d *Draw) { d.Dimensions[0].Levels = nil },
 		"pools of levels": func(d *Draw) { d.Dimensions[0].Winners = d.Dimensions[0].Winners[:1] },
 		"short row":       func(d *Draw) { d.Dimensions[0].Entries[0] = []int64{10} },

@@ -13,8 +13,12 @@ import (
 func (r *Report) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%s. %s\n", plain(r.Name), strings.ToUpper(r.Verdict), plain(r.Why))
-	fmt.Fprintf(&b, "%s entries, %s winners, %s pools; %d tests, together wrong about a fair draw with %s at most (Holm).\n",
-		count(float64(r.Entries)), count(float64(r.Winners)), count(float64(r.Pools)), len(r.Tests), percent(r.FamilyError))
+	pools := "1 pool"
+	if r.Pools != 1 {
+		pools = count(float64(r.Pools)) + " pools"
+	}
+	fmt.Fprintf(&b, "%s entries, %s winners, %s; %d tests, together wrong about a fair draw with %s at most (Holm).\n",
+		count(float64(r.Entries)), count(float64(r.Winners)), pools, len(r.Tests), percent(r.FamilyError))
 
 	rows := [][]string{{"process", "", ""}}
 	for _, c := range r.Process {

@@ -3,9 +3,9 @@
 // records only and cannot tell which arm wrote one.
 //
 // All gives the figures of one run; Curves, Heat, Versus and Worth those of
-// several. Metrics is the one list of numbers that sweeps are judged by, for
-// tables as well as for figures. Each Figure is an SVG and a PNG of the same
-// drawing, byte for byte the same for equal records.
+// several; Fairness those of a lottery's draw. Metrics is the one list of numbers
+// that sweeps are judged by, for tables as well as for figures. Each Figure is an
+// SVG and a PNG of the same drawing, byte for byte the same for equal records.
 //
 // A quantity that a record does not have is left out; a figure without any data
 // is not drawn, and Omitted says why. A percentile is drawn only where the
