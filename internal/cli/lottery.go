@@ -28,6 +28,7 @@ type lotteryCmd struct {
 	Export lotteryExportCmd `cmd:"" help:"The winners and reserves of a pharmacy, or of all, as CSV."`
 	Audit  lotteryAuditCmd  `cmd:"" help:"Who did what to a bundle; its lines must hold together."`
 	Sample lotterySampleCmd `cmd:"" help:"Make a day's entries and stock list up, on fixed draws, for rehearsals."`
+	Versus lotteryVersusCmd `cmd:"" help:"The grab evening beside the lottery day on the same people: load, servers, who wins; one report."`
 }
 
 // at is the bundle that a command works on.
