@@ -25,7 +25,7 @@ DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16
 FIRST    = nice -n -10
 TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
 
-.PHONY: help build spike lottery test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve soak check-deployment clean
+.PHONY: help build spike lottery test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve soak check-deployment clean lottery-versus
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -55,6 +55,9 @@ validate: build ## calibrate on a short attack, predict other points, measure th
 
 scales: build ## one scenario at 1:1, 1:100, 1:1000 and at the attack's scale, simulated; one figure
 	@$(BIN) scales --seed $(SEED) $(ARGS)
+
+lottery-versus: build ## the grab evening beside the lottery day on the same people: load, servers, who wins; about five minutes
+	@$(BIN) lottery versus --seed $(SEED) $(ARGS)
 
 chaos: build ## the rush under each fault in turn: what was lost (must read 0), and how long it took to recover; under ten minutes
 	@$(BIN) chaos --seed $(SEED) $(ARGS)

@@ -39,6 +39,13 @@
 //     beyond luck (1 in 1,000) exits with 3. Flags of evenings are refused,
 //     not ignored, at their defaults too. Its folder is not drawn again: the same file
 //     and seed give the same figures in seconds, and spillway report says so.
+//   - lottery versus sets the rush beside the lottery on the people and goods of the
+//     first evening: most was published about it, and a lottery over them needs no
+//     number of its own save the hours of entering. Scenarios whose people or goods
+//     differ are refused. The simulated day has visits, each by a person left to
+//     chance; the draw's list has every person once. A missed objective is said, not
+//     counted, for the comparison is the answer; broken invariants and a generator
+//     that lagged are counted.
 //   - A sweep's default folder is stable, so that the same command resumes it; a
 //     run's is new each time.
 package cli

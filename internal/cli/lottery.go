@@ -30,6 +30,7 @@ type lotteryCmd struct {
 	Sample   lotterySampleCmd   `cmd:"" help:"Make a day's entries and stock list up, on fixed draws, for rehearsals."`
 	Fairness lotteryFairnessCmd `cmd:"" help:"Test a drawn bundle for fairness; one page. Exit code 5 when it does not fit a fair draw."`
 	Rehearse lotteryRehearseCmd `cmd:"" help:"A whole day on made-up people: seal, draw, verify, fairness; one page."`
+	Versus   lotteryVersusCmd   `cmd:"" help:"The grab evening beside the lottery day on the same people: load, servers, who wins; one report."`
 }
 
 // at is the bundle that a command works on.

@@ -309,16 +309,25 @@ type found struct {
 	Code       int      `json:"exit_code"`
 }
 
-func (p *planning) find() error {
+// searched is a search that came to an end: its answer, what was climbed, every
+// record, and the first of the scenario as it stands.
+type searched struct {
+	found
+	l   ladder
+	all []*record.Record
+	own *record.Record
+}
+
+func (p *planning) search() (s searched, err error) {
 	if len(p.sc.Full.Objectives) == 0 {
-		return badInput(fmt.Errorf("scenario %s has no objectives: give --objective 'submit.queued.peak.p99 < 800ms'", p.sc.Name))
+		return s, badInput(fmt.Errorf("scenario %s has no objectives: give --objective 'submit.queued.peak.p99 < 800ms'", p.sc.Name))
 	}
 	if err := p.enlarge(); err != nil {
-		return err
+		return s, err
 	}
 	l, err := p.ladder()
 	if err != nil {
-		return err
+		return s, err
 	}
 	p.show.say("      %s", heading(p.sc))
 	each := sim.Estimate(p.sc).Time * time.Duration(len(p.seeds)) / time.Duration(min(runtime.GOMAXPROCS(0), len(p.seeds)))
@@ -337,7 +346,7 @@ func (p *planning) find() error {
 		return t.Held == t.Seeds, nil
 	})
 	if err != nil {
-		return err
+		return s, err
 	}
 	p.show.clear()
 	own := trials[l.start]
@@ -366,20 +375,27 @@ func (p *planning) find() error {
 	default:
 		f.Code = gate.ExitObjectiveMissed
 	}
-	text := f.text(l, p.seeds)
-	if err := writeWhole(filepath.Join(p.dir, "plan.txt"), []byte(text)); err != nil {
-		return environment(fmt.Errorf("cannot write the plan: %w", err))
-	}
-	drawings, err := f.drawings(l, all)
+	return searched{f, l, all, runs[l.start][0]}, nil
+}
+
+func (p *planning) find() error {
+	f, err := p.search()
 	if err != nil {
 		return err
 	}
-	own0 := runs[l.start][0]
-	if err := p.page(own0, drawings, f.table(l)); err != nil {
+	text := f.text(f.l, p.seeds)
+	if err := writeWhole(filepath.Join(p.dir, "plan.txt"), []byte(text)); err != nil {
+		return environment(fmt.Errorf("cannot write the plan: %w", err))
+	}
+	drawings, err := f.drawings(f.l, f.all)
+	if err != nil {
+		return err
+	}
+	if err := p.page(f.own, drawings, f.table(f.l)); err != nil {
 		return err
 	}
 	if p.JSON {
-		if err := writeJSON(p.a, f); err != nil {
+		if err := writeJSON(p.a, f.found); err != nil {
 			return err
 		}
 	} else {

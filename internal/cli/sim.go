@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"spillway/internal/draw"
+	"spillway/internal/record"
 	"spillway/scenarios"
 	"spillway/sim"
 )
@@ -113,21 +114,8 @@ func (c *simCmd) Run(a *app, line *kong.Context) error {
 	announce(show, sc)
 	show.say("      to simulate: %v", cost)
 	began := time.Now()
-	opt.Progress = func(p sim.Progress) {
-		if time.Since(began) > 2*time.Second {
-			show.update(func() string { return simLine(sc, p, time.Since(began)) })
-		}
-	}
-	// A simulation makes little garbage beside its tables: letting it grow to the size
-	// of these would only double the memory.
-	percent := debug.SetGCPercent(garbagePercent)
-	rec, err := sim.Run(a.ctx, sc, opt)
-	debug.SetGCPercent(percent)
-	debug.FreeOSMemory() // the tables are done with; the report needs room of its own
-	switch {
-	case errors.Is(err, sim.ErrNative), errors.Is(err, sim.ErrFault):
-		return badInput(err)
-	case err != nil:
+	rec, err := simulate(a, show, sc, opt)
+	if err != nil {
 		return err
 	}
 	if c.Calibration != "" {
@@ -141,6 +129,26 @@ func (c *simCmd) Run(a *app, line *kong.Context) error {
 	h.Commit, h.Machine, h.Baseline = version(), machine(), sc.Full.Baseline
 	h.WallStart, h.WallSeconds = began, time.Since(began).Seconds()
 	return finish(a, show, dir, c.JSON, reportSet{Main: rec, Command: c.command()})
+}
+
+// simulate runs a simulation and shows how far it is.
+func simulate(a *app, show *progress, sc *scenarios.Scaled, opt sim.Options) (*record.Record, error) {
+	began := time.Now()
+	opt.Progress = func(p sim.Progress) {
+		if time.Since(began) > 2*time.Second {
+			show.update(func() string { return simLine(sc, p, time.Since(began)) })
+		}
+	}
+	// A simulation makes little garbage beside its tables: letting it grow to the size
+	// of these would only double the memory.
+	percent := debug.SetGCPercent(garbagePercent)
+	rec, err := sim.Run(a.ctx, sc, opt)
+	debug.SetGCPercent(percent)
+	debug.FreeOSMemory() // the tables are done with; the report needs room of its own
+	if errors.Is(err, sim.ErrNative) || errors.Is(err, sim.ErrFault) {
+		err = badInput(err)
+	}
+	return rec, err
 }
 
 // command is how to run the simulation again.

@@ -24,6 +24,8 @@ type Sheet struct {
 	Note          string // below the tiles
 	Tables        []reports.Table
 	Figures       []Figure
+	Details       []reports.Table // after the figures
+	Limits        []string        // what it cannot tell, after the details
 	Commands      []string
 	Facts         []Fact
 	Files         []File
