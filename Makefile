@@ -120,6 +120,9 @@ bin/deployment.env: # secrets of this deployment, made by chance
 	@mkdir -p bin && umask 077 && for name in SPILLWAY_SECRET SPILLWAY_ADMIN_TOKEN SPILLWAY_DB_PASSWORD; do \
 	  echo "$$name=$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"; done > $@
 
+# Two dozen containers beside the generator on two cores: at 1:100 its lateness p99 is
+# 4.9 ms of the 5 allowed, at 1:200 2.9 ms.
+spike-real: SETTINGS := $(or $(SETTINGS),--scale 1:200)
 spike-real: down up ## the opening rush against a fresh deployment, its report, and the books of its database
 	@$(DEPLOYED) && $(BIN) attack --seed $(SEED) $(TARGET) $(SETTINGS) $(ARGS)
 
