@@ -20,14 +20,15 @@ import (
 )
 
 type lotteryCmd struct {
-	Seal   lotterySealCmd   `cmd:"" help:"Close a day's list: order, tree, commitment, beacon; a signed bundle."`
-	Sign   lotterySignCmd   `cmd:"" help:"Add a party's signature to a sealed bundle."`
-	Draw   lotteryDrawCmd   `cmd:"" help:"Draw a sealed bundle: winners, reserve lists, second round."`
-	Verify lotteryVerifyCmd `cmd:"" help:"Do all of a bundle again from the bundle alone, or check one proof; exit code 5 when something does not fit."`
-	Prove  lotteryProveCmd  `cmd:"" help:"One entrant's proof: that the entry was in, its ticket, the cut-off; or that it was not in."`
-	Export lotteryExportCmd `cmd:"" help:"The winners and reserves of a pharmacy, or of all, as CSV."`
-	Audit  lotteryAuditCmd  `cmd:"" help:"Who did what to a bundle; its lines must hold together."`
-	Sample lotterySampleCmd `cmd:"" help:"Make a day's entries and stock list up, on fixed draws, for rehearsals."`
+	Seal    lotterySealCmd    `cmd:"" help:"Close a day's list: order, tree, commitment, beacon; a signed bundle."`
+	Sign    lotterySignCmd    `cmd:"" help:"Add a party's signature to a sealed bundle."`
+	Draw    lotteryDrawCmd    `cmd:"" help:"Draw a sealed bundle: winners, reserve lists, second round."`
+	Verify  lotteryVerifyCmd  `cmd:"" help:"Do all of a bundle again from the bundle alone, or check one proof; exit code 5 when something does not fit."`
+	Prove   lotteryProveCmd   `cmd:"" help:"One entrant's proof: that the entry was in, its ticket, the cut-off; or that it was not in."`
+	Export  lotteryExportCmd  `cmd:"" help:"The winners and reserves of a pharmacy, or of all, as CSV."`
+	Audit   lotteryAuditCmd   `cmd:"" help:"Who did what to a bundle; its lines must hold together."`
+	Console lotteryConsoleCmd `cmd:"" help:"Serve the page that the notary and the public watch a draw on; with a token, draw, publish and export there."`
+	Sample  lotterySampleCmd  `cmd:"" help:"Make a day's entries and stock list up, on fixed draws, for rehearsals."`
 }
 
 // at is the bundle that a command works on.
