@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
@@ -264,12 +263,4 @@ func (b *bucket) take(now time.Time) bool {
 	}
 	b.spent++
 	return true
-}
-
-// title is the name of the draw and its day.
-func title(s *lottery.Seal) string {
-	if s == nil {
-		return "A draw"
-	}
-	return cmp.Or(s.Draw, "A draw") + ", " + s.Day
 }

@@ -38,8 +38,12 @@
   function show(before) {
     set($("until"), live.until);
     document.title = live.state + " · " + document.querySelector("h1").textContent;
-    if (before && before.state !== live.state) set($("said"), "The state is now: " + live.state);
+    if (before && before.state !== live.state) {
+      set($("said"), "The state is now: " + live.state);
+      if (live.admin) tell("It is " + live.state + ".");
+    }
     $("job").hidden = !live.job;
+    if (live.admin && live.failed && !(before && before.failed)) tell("The draw came to nothing: " + live.failed, true);
     if (live.job) {
       set($("doing"), "The draw is being made: " + live.job.what + ", " + live.job.done.toLocaleString("en") + " of " + live.job.of.toLocaleString("en") + " entries");
       $("bar").value = live.job.of ? live.job.done / live.job.of : 0;

@@ -118,7 +118,7 @@ type data struct {
 	V        *view
 	Now      time.Time
 	State    string
-	Title    string
+	Name     string // of the draw
 	Steps    []step
 	Until    string
 	Target   time.Time
@@ -183,7 +183,10 @@ func (c *Console) data(q question, admin bool) data {
 	d.Job, d.Failed, d.Hours = c.job, c.failed, c.hours()
 	fair := c.fair
 	c.mu.Unlock()
-	d.Title = title(d.Hours)
+	d.Name = "A draw"
+	if d.Hours != nil && d.Hours.Draw != "" {
+		d.Name = d.Hours.Draw
+	}
 	if v.Bundle == nil {
 		return d
 	}
