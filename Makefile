@@ -25,7 +25,7 @@ DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16
 FIRST    = nice -n -10
 TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
 
-.PHONY: help build spike test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve soak check-deployment clean
+.PHONY: help build spike test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real test-browser bench-real up down spike-real chaos-real curve soak check-deployment clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -83,7 +83,7 @@ fuzz: ## every fuzz target, thirty seconds each (FUZZTIME=5s for less)
 
 check: ## what a change must also pass: vet, staticcheck, race, every benchmark once, tidy, clean tree
 	$(GO) vet ./...
-	$(GO) vet -tags real ./...
+	$(GO) vet -tags real,browser ./...
 	$(TOOL) staticcheck ./...
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) mod tidy -diff
@@ -101,6 +101,9 @@ images: build ## the images of the program, Redis, PostgreSQL, nginx and Prometh
 
 test-real: ## container tests on real Redis, Redis Cluster and PostgreSQL; they want "make images" first
 	$(GO) test -count=1 -timeout 10m -tags real -run '^TestReal' $(ARGS) $(REAL)
+
+test-browser: ## the lottery's console in a headless Chromium; SPILLWAY_SCREENSHOTS=DIR keeps pictures
+	$(GO) test -count=1 -timeout 10m -tags browser -run '^TestBrowser' $(ARGS) ./internal/cli
 
 bench-real: ## submits/s on real Redis, rows/s on real PostgreSQL with fsync on
 	$(GO) test -count=1 -timeout 10m -tags real -run '^$$' -bench '^BenchmarkReal' $(ARGS) $(REAL)

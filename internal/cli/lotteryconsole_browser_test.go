@@ -4,11 +4,6 @@ package cli
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -30,12 +25,14 @@ import (
 // SPILLWAY_SCREENSHOTS names a folder for pictures of it.
 func TestBrowserConsole(t *testing.T) {
 	t.Chdir(t.TempDir())
-	rehearsal(t)
+	rehearsal(t, "30000")
 	ctx := browser(t)
 	public, admin := tab(t, ctx), tab(t, ctx)
+	defer public.close() // before the servers stop
+	defer admin.close()
 
 	// An hour before: the countdown goes down, by the server's clock.
-	url := consoleAt(t, "2020-02-19T14:00:00+08:00")
+	url := consoleAt(t, "--clock", "2020-02-19T14:00:00+08:00")
 	public.open(url)
 	var first string
 	public.until("a countdown", func() bool {
@@ -49,7 +46,7 @@ func TestBrowserConsole(t *testing.T) {
 	public.picture("sealed")
 
 	// At the hour.
-	url = consoleAt(t, "2020-02-19T14:59:57+08:00")
+	url = consoleAt(t, "--clock", "2020-02-19T14:59:57+08:00")
 	public.open(url)
 	admin.open(url)
 	for _, p := range []*onPage{public, admin} {
@@ -124,75 +121,6 @@ func TestBrowserConsole(t *testing.T) {
 	}
 }
 
-const consoleToken = "a token of the browser's test"
-
-// rehearsal makes a day up and seals it, in the working folder.
-func rehearsal(t *testing.T) {
-	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := make([]int64, 60)
-	for i := range values {
-		values[i] = int64(1 + i*i%6)
-	}
-	reading, err := json.Marshal(map[string]any{"kind": "ceremony", "ceremony": map[string]any{"values": values, "witnesses": []string{"Li", "Chen"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{
-		"operator.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
-		"value.json":   reading,
-		"dice.json": []byte(`{"kind":"ceremony","ceremony":{"what":"60 dice","by":"the notary","where":"the hall",
-			"at":"2020-02-19T15:00:00+08:00","count":60,"min":1,"max":6,"witnesses":2}}`),
-	} {
-		if err := os.WriteFile(name, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, args := range [][]string{
-		{"sample", "--entries", "30000", "--winners", "2000"},
-		{"seal", "--rehearsal", "--day", "2020-02-19", "--from", "sample.entries", "--stock", "stock.csv", "--beacon", "dice.json", "--key", "operator.pem",
-			"--party", "notary=" + strings.Repeat("5", 64)},
-	} {
-		if code, out, errs := spillway(append([]string{"lottery"}, args...)...); code != 0 {
-			t.Fatalf("%v: %d: %s%s", args, code, out, errs)
-		}
-	}
-}
-
-// consoleAt runs the command and returns the page's address.
-func consoleAt(t *testing.T, clock string) string {
-	t.Helper()
-	t.Setenv(tokenEnv, consoleToken)
-	ctx, cancel := context.WithCancel(context.Background())
-	out, in := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		err := run(&app{ctx, strings.NewReader(""), in, os.Stderr}, []string{"lottery", "console", "--key", "operator.pem", "--clock", clock, "--listen", "127.0.0.1:0"})
-		ended <- err
-		in.CloseWithError(io.EOF)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	line := make([]byte, 200)
-	n, err := out.Read(line)
-	if err != nil {
-		t.Fatalf("%v: %v", err, <-ended)
-	}
-	go func() { _, _ = io.Copy(io.Discard, out) }()
-	return strings.TrimSpace(strings.TrimPrefix(string(line[:n]), "console"))
-}
-
 // browser starts a headless browser. There must be one.
 func browser(t *testing.T) context.Context {
 	t.Helper()
@@ -210,14 +138,14 @@ func browser(t *testing.T) context.Context {
 // onPage is a tab that fails the test on any error or warning in its console, such as a
 // violation of the page's policy.
 type onPage struct {
-	t   *testing.T
-	ctx context.Context
+	t     *testing.T
+	ctx   context.Context
+	close func()
 }
 
 func tab(t *testing.T, parent context.Context) *onPage {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(parent)
-	p := &onPage{t, ctx}
 	said := chromedp.Console(ctx)
 	var wait sync.WaitGroup
 	wait.Go(func() {
@@ -230,7 +158,7 @@ func tab(t *testing.T, parent context.Context) *onPage {
 			}
 		}
 	})
-	t.Cleanup(func() { cancel(); wait.Wait() })
+	p := &onPage{t, ctx, func() { cancel(); wait.Wait() }}
 	p.size(1400, 900)
 	return p
 }

@@ -126,7 +126,8 @@ func New(o Options) (*Console, error) {
 	return c, nil
 }
 
-// Close ends the draw and the tests under way and closes the bundle.
+// Close ends the draw and the tests under way and closes the bundle. Nothing is shown
+// any more.
 func (c *Console) Close() error {
 	c.cancel()
 	c.work.Wait()
@@ -136,9 +137,11 @@ func (c *Console) Close() error {
 	if b == nil {
 		return nil
 	}
+	now := c.nowLocked()
+	c.view = &view{}
 	var err error
 	if c.unsaid > 0 {
-		err = b.Audit().Append(c.nowLocked(), nobody, "refuse", lottery.Hash{}, fmt.Sprintf("%d with no token or a wrong one, not logged one by one", c.unsaid))
+		err = b.Audit().Append(now, nobody, "refuse", lottery.Hash{}, fmt.Sprintf("%d with no token or a wrong one, not logged one by one", c.unsaid))
 		c.unsaid = 0
 	}
 	return errors.Join(err, b.Close())
@@ -175,7 +178,7 @@ func (c *Console) hours() *lottery.Seal {
 func (c *Console) look() *view {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.view.Bundle == nil {
+	if c.view.Bundle == nil && c.ctx.Err() == nil {
 		c.open()
 	}
 	if b := c.view.Bundle; b != nil {
