@@ -22,7 +22,7 @@ DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16
   SPILLWAY_DB="postgres://spillway:$$SPILLWAY_DB_PASSWORD@127.0.0.1:15432/spillway?sslmode=disable" && set +a
 TARGET   = --target http://127.0.0.1:18080 --admin-url http://127.0.0.1:18081 --deployment spillway
 
-.PHONY: help build spike lottery test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve soak check-deployment clean lottery-versus
+.PHONY: help build spike lottery test sweep layers sim plan validate scales chaos chaos-long smoke bench fuzz check second-machine images test-real bench-real up down spike-real chaos-real curve soak check-deployment clean lottery-versus test-browser
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -86,7 +86,7 @@ fuzz: ## every fuzz target, thirty seconds each (FUZZTIME=5s for less)
 
 check: ## what a change must also pass: vet, staticcheck, race, every benchmark once, tidy, clean tree
 	$(GO) vet ./...
-	$(GO) vet -tags real ./...
+	$(GO) vet -tags real,browser ./...
 	$(TOOL) staticcheck ./...
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) mod tidy -diff
@@ -104,6 +104,9 @@ images: build ## the images of the program, Redis, PostgreSQL, nginx and Prometh
 
 test-real: ## container tests on real Redis, Redis Cluster and PostgreSQL; they want "make images" first
 	$(GO) test -count=1 -timeout 10m -tags real -run '^TestReal' $(ARGS) $(REAL)
+
+test-browser: ## the lottery's console in a headless Chromium; SPILLWAY_SCREENSHOTS=DIR keeps pictures
+	$(GO) test -count=1 -timeout 10m -tags browser -run '^TestBrowser' $(ARGS) ./internal/cli
 
 bench-real: ## submits/s on real Redis, rows/s on real PostgreSQL with fsync on
 	$(GO) test -count=1 -timeout 10m -tags real -run '^$$' -bench '^BenchmarkReal' $(ARGS) $(REAL)

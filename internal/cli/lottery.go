@@ -31,6 +31,7 @@ type lotteryCmd struct {
 	Fairness lotteryFairnessCmd `cmd:"" help:"Test a drawn bundle for fairness; one page. Exit code 5 when it does not fit a fair draw."`
 	Rehearse lotteryRehearseCmd `cmd:"" help:"A whole day on made-up people: seal, draw, verify, fairness; one page."`
 	Versus   lotteryVersusCmd   `cmd:"" help:"The grab evening beside the lottery day on the same people: load, servers, who wins; one report."`
+	Console  lotteryConsoleCmd  `cmd:"" help:"Serve the page that the notary and the public watch a draw on; with a token, draw, publish and export there."`
 }
 
 // at is the bundle that a command works on.

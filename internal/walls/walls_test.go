@@ -49,6 +49,7 @@ var may = map[string][]string{
 	"reference/ledger/ledgertest": append([]string{"reference/ledger"}, layer...),
 	"reference/lottery":           append([]string{"reference/lottery/beacon"}, layer...),
 	"reference/lottery/beacon":    {},
+	"reference/lottery/console":   {"reference/lottery", "reference/lottery/beacon", "internal/clock"},
 	"reference/crashtest":         {},
 	"reference": append([]string{"reference/edge", "reference/admission", "reference/gateway", "reference/stock",
 		"reference/queue", "reference/ledger", "reference/lottery", "internal/fault", "internal/netfault"}, layer...),

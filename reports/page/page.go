@@ -53,6 +53,9 @@ var source string
 //go:embed page.css
 var style string
 
+// Style is the page's style sheet, for other pages that shall look like it.
+func Style() string { return style }
+
 var tmpl = template.Must(template.New("page").Funcs(template.FuncMap{
 	"image": func(svg []byte) template.URL {
 		return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(svg)) // base64 holds nothing to escape
