@@ -25,7 +25,7 @@ import (
 // SPILLWAY_SCREENSHOTS names a folder for pictures of it.
 func TestBrowserConsole(t *testing.T) {
 	t.Chdir(t.TempDir())
-	rehearsal(t, "30000")
+	consoleBundle(t, "30000")
 	ctx := browser(t)
 	public, admin := tab(t, ctx), tab(t, ctx)
 	defer public.close() // before the servers stop
