@@ -16,7 +16,7 @@ import (
 )
 
 // crowd writes n unsorted entries of 193 lines to a file and gives it as a source,
-// with a stock list of 100 entries a win.
+// with a stock list of about 100 entries a win.
 func crowd(b *testing.B, n int) (entries func(func(Entry) error) error, lines []Line) {
 	b.Helper()
 	path := filepath.Join(b.TempDir(), "unsorted")
@@ -31,7 +31,11 @@ func crowd(b *testing.B, n int) (entries func(func(Entry) error) error, lines []
 	for i := range n {
 		binary.BigEndian.PutUint64(seed[:], uint64(i))
 		h := sha256.Sum256(seed[:])
-		e := Entry{ID: ID(h[:IDBytes]), Line: int(binary.BigEndian.Uint32(h[16:]) % 193), Other: h[20]&1 == 0, Lost: int(h[21] % 10),
+		line := 10 + int(binary.BigEndian.Uint32(h[16:])%183)
+		if binary.BigEndian.Uint16(h[26:]) < 13 { // one in 5,000: ten lines that few want
+			line = int(h[28]) % 10
+		}
+		e := Entry{ID: ID(h[:IDBytes]), Line: line, Other: h[20]&1 == 0, Lost: int(h[21] % 10),
 			Entered: 1_581_500_000_000 + int64(binary.BigEndian.Uint32(h[22:]))%500_000_000}
 		counts[e.Line]++
 		if _, err := w.Write(e.AppendTo(rec[:0])); err != nil {
@@ -42,9 +46,9 @@ func crowd(b *testing.B, n int) (entries func(func(Entry) error) error, lines []
 		b.Fatal(err)
 	}
 	for i := range lines {
-		lines[i] = Line{Shop: fmt.Sprintf("Shop %d", i/2), Type: string(rune('A' + i%2)), Masks: 10, Quota: counts[i] / 100, Stock: counts[i]}
-		if i%20 == 0 {
-			lines[i].Quota = counts[i] + 100 // somewhere, some are left: there is a second round
+		lines[i] = Line{Shop: fmt.Sprintf("Shop %d", i%96), Type: string(rune('A' + i/96)), Masks: 10, Quota: counts[i] / 100, Stock: counts[i]}
+		if i < 10 {
+			lines[i].Quota = counts[i] + 10 // some are left: there is a second round
 			lines[i].Stock = lines[i].Quota
 		}
 	}

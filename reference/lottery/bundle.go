@@ -126,7 +126,7 @@ func (o SealOptions) writeSeal(ctx context.Context, dir string) (err error) {
 			return err
 		}
 		s.Lines[e.Line].Entries++
-		if n := order.total(); n&0xffff == 0 {
+		if n := order.total; n&0xffff == 0 {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -145,7 +145,7 @@ func (o SealOptions) writeSeal(ctx context.Context, dir string) (err error) {
 			err = fmt.Errorf("lottery: %w", e)
 		}
 	}()
-	s.Entries = order.total()
+	s.Entries = order.total
 	o.tell("sorting", 0, s.Entries)
 	if err := order.write(ctx, f); err != nil {
 		return err
@@ -154,7 +154,7 @@ func (o SealOptions) writeSeal(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	s.Version, s.Root, s.Commitment, s.Rules = SealVersion, t.root(), o.Secret.Commitment(), sha256.Sum256([]byte(o.Rules))
+	s.Version, s.Root, s.List, s.Commitment, s.Rules = SealVersion, t.root(), t.list(), o.Secret.Commitment(), sha256.Sum256([]byte(o.Rules))
 	if err := s.Check(); err != nil {
 		return err
 	}
@@ -410,8 +410,9 @@ type DrawOptions struct {
 	Progress func(what string, done, of int64)
 }
 
-// Draw makes the draw of a sealed bundle and writes it there. The list is checked
-// against its root first. A bundle is drawn once: again gives an error.
+// Draw makes the draw of a sealed bundle and writes it there. The list's bytes are held
+// against the seal first; that they are a list was seen when it was sealed, and is seen
+// again by Verify. A bundle is drawn once: again gives an error.
 func (b *Bundle) Draw(ctx context.Context, o DrawOptions) (Drawn, Outcome, error) {
 	none := func(err error) (Drawn, Outcome, error) { return Drawn{}, Outcome{}, err }
 	if _, err := os.Lstat(filepath.Join(b.Dir, fileDraw)); !errors.Is(err, fs.ErrNotExist) {
@@ -435,7 +436,7 @@ func (b *Bundle) Draw(ctx context.Context, o DrawOptions) (Drawn, Outcome, error
 			o.Progress(what, done, b.Seal.Entries)
 		}
 	}
-	if err := b.checkList(ctx, func(done int64) { tell("hashing", done) }); err != nil {
+	if err := b.checkBytes(ctx, func(done int64) { tell("reading", done) }); err != nil {
 		return none(err)
 	}
 	out, err := Draw(ctx, b.List(), b.Seal.Lines, seed, func(round int, done int64) { tell("round "+strconv.Itoa(round), done) })
@@ -467,6 +468,21 @@ func (b *Bundle) Draw(ctx context.Context, o DrawOptions) (Drawn, Outcome, error
 	return d, out, b.Audit().Append(o.Now, o.Who, "draw", sha256.Sum256(doc), fmt.Sprintf("%d won, seed %s", d.Won, d.Seed))
 }
 
+// checkBytes holds the list's bytes against the seal: a fifth of what its tree takes.
+func (b *Bundle) checkBytes(ctx context.Context, progress func(int64)) error {
+	t := tree{bytes: make([]Hash, b.List().chunks())}
+	if err := b.List().scan(ctx, progress, func(_, chunk int, entries []byte) error {
+		t.bytes[chunk] = sha256.Sum256(entries)
+		return nil
+	}); err != nil {
+		return err
+	}
+	if t.list() != b.Seal.List {
+		return fmt.Errorf("lottery: %s: not the bytes that were sealed; verify says where", fileEntries)
+	}
+	return nil
+}
+
 // checkList holds the list against the seal: order, limits, counts, root.
 func (b *Bundle) checkList(ctx context.Context, progress func(int64)) error {
 	t, err := b.List().hash(ctx, b.Seal.limits(), progress)
@@ -481,6 +497,9 @@ func (b *Bundle) checkList(ctx context.Context, progress func(int64)) error {
 	}
 	if root := t.root(); root != b.Seal.Root {
 		return fmt.Errorf("lottery: %s and %s have the root %s, the seal says %s", fileEntries, fileTree, root, b.Seal.Root)
+	}
+	if list := t.list(); list != b.Seal.List {
+		return fmt.Errorf("lottery: %s: the bytes have the digest %s, the seal says %s", fileEntries, list, b.Seal.List)
 	}
 	for i, n := range t.lines {
 		if l := b.Seal.Lines[i]; l.Entries != n {

@@ -3,6 +3,7 @@ package lottery
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -152,7 +153,18 @@ func (l List) at(i int64) (Entry, error) {
 // entries each line has.
 type tree struct {
 	chunks []Hash
+	bytes  []Hash // digests of the chunks' bytes
 	lines  []int64
+}
+
+// list is the digest of all bytes: over those of the chunks, which are made on all cores.
+func (t tree) list() (h Hash) {
+	s := sha256.New()
+	for i := range t.bytes {
+		s.Write(t.bytes[i][:])
+	}
+	s.Sum(h[:0])
+	return h
 }
 
 func (t tree) root() Hash { return rootOf(append([]Hash(nil), t.chunks...)) }
@@ -180,7 +192,7 @@ func (l limits) check(e Entry) error {
 // hash goes over a list once: every entry is canonical, keeps to the limits and
 // stands in order, once; and gives its tree.
 func (l List) hash(ctx context.Context, lim limits, progress func(done int64)) (tree, error) {
-	t := tree{chunks: make([]Hash, l.chunks()), lines: make([]int64, lim.lines)}
+	t := tree{chunks: make([]Hash, l.chunks()), bytes: make([]Hash, l.chunks()), lines: make([]int64, lim.lines)}
 	first, last := make([]ID, l.chunks()), make([]ID, l.chunks())
 	leaves := make([][]Hash, workers())
 	counts := make([][]int64, workers())
@@ -205,7 +217,7 @@ func (l List) hash(ctx context.Context, lim limits, progress func(done int64)) (
 			leaves[w][i] = leafHash(b)
 		}
 		first[chunk], last[chunk] = ID(entries[:IDBytes]), ID(entries[(n-1)*EntryBytes:][:IDBytes])
-		t.chunks[chunk] = rootOf(leaves[w][:n])
+		t.chunks[chunk], t.bytes[chunk] = rootOf(leaves[w][:n]), sha256.Sum256(entries)
 		return nil
 	})
 	if err != nil {

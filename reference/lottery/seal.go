@@ -41,6 +41,7 @@ type Seal struct {
 	Rehearsal  bool          `json:"rehearsal"`
 	Entries    int64         `json:"entries"`
 	Root       Hash          `json:"root"`       // of the tree over the entries
+	List       Hash          `json:"list"`       // SHA-256 over the SHA-256 of each 4,096 entries' bytes
 	Commitment Hash          `json:"commitment"` // to the operator's secret
 	Beacon     beacon.Source `json:"beacon"`
 	Rules      Hash          `json:"rules"`   // SHA-256 of the text of the rules

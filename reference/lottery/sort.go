@@ -19,10 +19,21 @@ import (
 type sorter struct {
 	dir   string
 	files [256]*os.File
-	bufs  [256]*bufio.Writer
-	count [256]int64
-	one   [EntryBytes]byte
+	bufs  [256]*bufio.Writer // of the spreader alone, until write
+	count [256]int64         // as above
+	total int64              // how many were added
+	batch []byte             // what was added and not handed on
+	full  chan []byte        // to the spreader
+	free  chan []byte        // back from it
+	done  chan error         // the spreader's end
 }
+
+// Batches go from who adds to the spreader, which writes: so that reading and writing
+// share the cores.
+const (
+	batchEntries = 1 << 13
+	batches      = 4
+)
 
 // sortBuffer is what is gathered for a file before it is written, in bytes.
 const sortBuffer = 1 << 16
@@ -40,6 +51,12 @@ func newSorter(dir string) (*sorter, error) {
 		}
 		s.bufs[i] = bufio.NewWriterSize(s.files[i], sortBuffer)
 	}
+	s.full, s.free, s.done = make(chan []byte, batches), make(chan []byte, batches+1), make(chan error, 1)
+	for range batches {
+		s.free <- make([]byte, 0, batchEntries*EntryBytes)
+	}
+	s.batch = <-s.free
+	go s.spread(s.full)
 	return s, nil
 }
 
@@ -48,24 +65,41 @@ func (s *sorter) add(e Entry) error {
 	if err := e.Check(); err != nil {
 		return err
 	}
-	i := e.ID[0]
-	s.count[i]++
-	if _, err := s.bufs[i].Write(e.AppendTo(s.one[:0])); err != nil {
-		return fmt.Errorf("lottery: %w", err)
+	s.batch = e.AppendTo(s.batch)
+	s.total++
+	if len(s.batch) < batchEntries*EntryBytes {
+		return nil
 	}
+	s.full <- s.batch
+	s.batch = (<-s.free)[:0]
 	return nil
 }
 
-// total is how many entries were added.
-func (s *sorter) total() (n int64) {
-	for _, c := range s.count {
-		n += c
+// spread writes batches to the files that their ids belong to. After an error it only
+// takes what comes.
+func (s *sorter) spread(full <-chan []byte) {
+	var err error
+	for batch := range full {
+		for e := batch; len(e) > 0 && err == nil; e = e[EntryBytes:] {
+			s.count[e[0]]++
+			_, err = s.bufs[e[0]].Write(e[:EntryBytes])
+		}
+		s.free <- batch
 	}
-	return n
+	for i := range s.bufs {
+		if err == nil {
+			err = s.bufs[i].Flush()
+		}
+	}
+	s.done <- err
 }
 
 // write writes all entries in order.
 func (s *sorter) write(ctx context.Context, to *os.File) error {
+	s.full <- s.batch
+	if err := s.stop(); err != nil {
+		return fmt.Errorf("lottery: %w", err)
+	}
 	var offset [256]int64
 	for i := range offset[1:] {
 		offset[i+1] = offset[i] + s.count[i]*EntryBytes
@@ -95,9 +129,6 @@ func (s *sorter) write(ctx context.Context, to *os.File) error {
 }
 
 func (s *sorter) writeBucket(i int, b *bucket, to *os.File, offset int64) error {
-	if err := s.bufs[i].Flush(); err != nil {
-		return fmt.Errorf("lottery: %w", err)
-	}
 	b.size(int(s.count[i]))
 	if _, err := s.files[i].ReadAt(b.in, 0); err != nil {
 		return fmt.Errorf("lottery: reading back what is sorted: %w", err)
@@ -109,8 +140,19 @@ func (s *sorter) writeBucket(i int, b *bucket, to *os.File, offset int64) error 
 	return nil
 }
 
+// stop ends the spreader and gives its error; again does nothing.
+func (s *sorter) stop() error {
+	if s.full == nil {
+		return nil
+	}
+	close(s.full)
+	s.full = nil
+	return <-s.done
+}
+
 // close removes what the sorter kept on disk.
 func (s *sorter) close() error {
+	_ = s.stop() // what it wrote goes with the folder
 	for _, f := range s.files {
 		if f != nil {
 			_ = f.Close() // nothing that is kept: the folder goes with it
