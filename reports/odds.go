@@ -27,12 +27,17 @@ func NewChance(name string, won, of uint64) Chance {
 	return c
 }
 
-// Text is the chance with its interval: "1.51 % [1.48 … 1.54 %]".
+// Text is the chance with its interval, to a tenth of half its width:
+// "1.510 % [1.500 … 1.521 %]".
 func (c Chance) Text() string {
 	if !c.Share.OK {
 		return "n/a"
 	}
-	return fmt.Sprintf("%s [%s … %s]", Share.Format(c.Share.V), Share.Format(c.Low), Share.Format(c.High))
+	decimals := 0
+	if half := 100 * (c.High - c.Low) / 2; half > 0 {
+		decimals = min(max(int(math.Ceil(1-math.Log10(half))), 0), 4)
+	}
+	return fmt.Sprintf("%.*f %% [%.*f … %.*f %%]", decimals, 100*c.Share.V, decimals, 100*c.Low, decimals, 100*c.High)
 }
 
 // ExactShare is the exact 95 % interval of a share k of n (C. J. Clopper and E. S.

@@ -46,6 +46,12 @@ func TestExactShare(t *testing.T) {
 			t.Fatalf("all of %d: to %g", n, hi)
 		}
 	})
+	for want, c := range map[string]Chance{"1.510 % [1.500 … 1.521 %]": NewChance("", 75_600, 5_005_000), "10.0 % [5.4 … 16.5 %]": NewChance("", 13, 130),
+		"0 % [0 … 98 %]": NewChance("", 0, 1), "0.0000 % [0.0000 … 0.0001 %]": NewChance("", 0, 4_000_000), "n/a": NewChance("", 0, 0)} {
+		if got := c.Text(); got != want {
+			t.Errorf("%d of %d: %s, want %s", c.Won, c.Of, got, want)
+		}
+	}
 	if lo, hi := ExactShare(0, 0); lo != 0 || hi != 1 {
 		t.Errorf("nobody: %g to %g", lo, hi)
 	}
@@ -95,6 +101,12 @@ func TestOddsOf(t *testing.T) {
 	// these and a third of the next, of whose one winner a third is rounded to none.
 	if o.Tenths[0].Won != 9 || o.Tenths[1].Won != 1 || o.Tenths[2].Won != 0 || o.Tenths[9].Of != 10 {
 		t.Errorf("tenths %+v", o.Tenths)
+	}
+	// Whoever presses in two visits is two pressers: there may be more of them than people.
+	r, persons = sale()
+	persons["a"], persons["b"] = 10, 10
+	if o, err = OddsOf(r, persons); err != nil || o.Late.Of != 0 || o.Late.Share.OK {
+		t.Errorf("more pressers than people: %v, late %+v", err, o.Late)
 	}
 	for _, spoil := range []func(){func() { r.Deciles = nil }, func() { persons["a"] = 6 }, func() { r.Groups = nil }} {
 		r, persons = sale()
@@ -167,14 +179,18 @@ func TestLoadOf(t *testing.T) {
 	r := record.New(record.Header{Label: "sim", People: 0.01, TimeScale: 2, From: -4e9, To: 16e9})
 	r.Counters[record.CountRequests] = []uint64{1, 2, 3, 40}
 	r.Counters[record.CountPolls] = []uint64{0, 0, 0, 2, 2}
+	r.Hist(record.Key{Span: record.SpanLateness, Clock: record.Response}).AddN(8e6, 2000)
 	l := LoadOf(r)
+	if math.Abs(l.Lateness.V-0.008) > 0.008/200 {
+		t.Errorf("lateness is wall time: %v, want 8 ms", l.Lateness)
+	}
 	if l.Requests != 50 || l.PeakS != 42 || l.PeakAtS != 2 || l.MeanS != 5 || l.PeakMean != 8.4 || l.Scale != "1:100" {
 		t.Errorf("%+v", l)
 	}
-	if !(l.PeakIn[0] < 42 && l.PeakIn[1] > 42 && l.MeanIn[0] < 5 && l.MeanIn[1] > 5) || l.Lateness.OK || l.Submit.Value.OK {
+	if !(l.PeakIn[0] < 42 && l.PeakIn[1] > 42 && l.MeanIn[0] < 5 && l.MeanIn[1] > 5) || l.Submit.Value.OK {
 		t.Errorf("%+v", l)
 	}
-	if l := LoadOf(record.New(record.Header{})); l.MeanS != 0 || l.PeakMean != 0 {
+	if l := LoadOf(record.New(record.Header{})); l.MeanS != 0 || l.PeakMean != 0 || l.Lateness.OK {
 		t.Errorf("nothing: %+v", l)
 	}
 }
@@ -188,7 +204,7 @@ func TestVersusText(t *testing.T) {
 	}
 	v := Versus{Sides: [2]Side{{Name: "rush", Odds: o, Simulated: LoadOf(r)}, {Name: "lottery", Odds: o, Simulated: LoadOf(r)}}, Notes: []string{"a note"}}
 	text := v.Text()
-	for _, want := range []string{"not asked", "too late to press", "13 % [", "note: a note", "equal chances"} {
+	for _, want := range []string{"not asked", "too late to press", "13.3 % [", "note: a note", "equal chances"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("does not say %q:\n%s", want, text)
 		}

@@ -293,7 +293,7 @@ func Winners(id, sub string, sides [2]OddsSide) (Figure, error) {
 	sh := &sheet{id: id, title: "Who wins", sub: clean(sub, 150), cols: 1, panels: ps, keys: []key{
 		{label: clean(sides[0].Name, 30), color: sideColors[0], area: true}, {label: clean(sides[1].Name, 30), color: sideColors[1], area: true},
 		{label: fairText, color: ink, dash: dashed}}}
-	sh.caption = fmt.Sprintf("Of %s persons on either side %s win in the %s and %s in the %s. Whiskers are exact 95 %% intervals (Clopper and Pearson); many are narrower than a dot. Tenths are of people, without bots: in the rush those who pressed in the order of their first press, then those who came too late to press; in the lottery by the hour of entering.",
+	sh.caption = fmt.Sprintf("Of %s persons on either side %s win in %s and %s in %s. Whiskers are exact 95 %% intervals (Clopper and Pearson); many are narrower than a dot. Tenths are of people, without bots: in the rush those who pressed in the order of their first press, then those who came too late to press; in the lottery by the hour of entering.",
 		thousands(fmt.Sprint(a.All.Of)), thousands(fmt.Sprint(a.All.Won)), clean(sides[0].Name, 30), thousands(fmt.Sprint(b.All.Won)), clean(sides[1].Name, 30))
 	return sh.figure()
 }
