@@ -17,6 +17,7 @@
 //	windows    who leads whom, window by window    shard     a part of the people
 //	calls      status calls answered at once       slots     the gateways' slots
 //	crowd      what becomes of visits              cold      a visit that waits, packed
+//	ahead      lost presses counted at once
 //
 // # What a request meets
 //

@@ -67,7 +67,8 @@ type cooled struct {
 // page is what a shard knows of 2^15 visits in a row, two bits each.
 type page struct {
 	bits    [1 << 10]uint64
-	waiting int32 // visits under way
+	ahead   *[1 << 9]uint64 // a bit each: lost presses ahead of time; nil = nobody
+	waiting int32           // visits under way
 }
 
 const (
@@ -79,6 +80,23 @@ const (
 // of is the word that holds a visit's bits, and where in it they are.
 func (p *page) of(visit uint32) (word *uint64, shift uint32) {
 	return &p.bits[visit>>5&(1<<10-1)], visit & 31 * 2
+}
+
+// runsAhead reports whether a visit has lost presses ahead of time.
+func (p *page) runsAhead(visit uint32) bool {
+	return p.ahead != nil && p.ahead[visit>>6&(1<<9-1)]>>(visit&63)&1 != 0
+}
+
+// setAhead notes whether it has.
+func (p *page) setAhead(visit uint32, is bool) {
+	if p.ahead == nil {
+		p.ahead = new([1 << 9]uint64)
+	}
+	if w, bit := &p.ahead[visit>>6&(1<<9-1)], uint64(1)<<(visit&63); is {
+		*w |= bit
+	} else {
+		*w &^= bit
+	}
 }
 
 // given are what a shard is told once. It has them to itself: a line of memory that
@@ -95,6 +113,8 @@ type given struct {
 	hurried  bool
 	calm     bool
 	formFrom uint64
+	gates    []gate // by version
+	givesUp  uint64 // a draw of 53 bits below this gives up
 	luck     draw.Seed
 	lucky    policy.Luck
 	program  policy.Program
@@ -136,6 +156,8 @@ type shard struct {
 	pages    []*page
 	spare    []*page
 	replaced map[uint32]time.Duration // visits that are away: when a newer one came
+	cut      map[uint32]time.Duration // the same of visits that have lost presses ahead of time
+	lost     []uint32                 // presses lost ahead of time, by second
 
 	sent     uint64 // requests, all of them answered
 	outcomes [booking.StepPoll + 1][outcomeMax]uint64
@@ -152,10 +174,10 @@ func newShard(w *windows, users int) *shard {
 	e := w.e
 	t := newTally(record.New(e.rec.Header), e.groups)
 	s := &shard{comes: make([]uint8, comesLen), crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
-		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{},
+		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{}, cut: map[uint32]time.Duration{}, lost: make([]uint32, e.end/time.Second+1),
 		hits: make([]uint32, e.watch.indexOf(e.end)+2),
 		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
-			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
+			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, gates: gatesOf(e.runtimes, &e.program), givesUp: drawsBelow(e.program.GiveUp), luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
 	return s
 }
 
@@ -426,6 +448,10 @@ func (s *shard) replace(c *client, by uint32, now time.Duration) {
 			s.replaced[old] = now
 			s.hand(hand{kind: handGone, at: now, key: by, cold: cold{visit: old}})
 		}
+	} else if s.pages[old>>pageBits].runsAhead(old) {
+		if _, known := s.cut[old]; !known {
+			s.cut[old] = now
+		}
 	}
 }
 
@@ -459,9 +485,14 @@ func (s *shard) forget(visit uint32) {
 // wake lets a visit go on.
 func (s *shard) wake(c cold, now time.Duration) {
 	s.events++
-	word, shift := s.pages[c.visit>>pageBits].of(c.visit)
+	p := s.pages[c.visit>>pageBits]
+	word, shift := p.of(c.visit)
 	if *word>>shift&dead != 0 {
-		s.over(&c, policy.Superseded, now)
+		if p.runsAhead(c.visit) {
+			s.overtaken(&c, p, now)
+		} else {
+			s.over(&c, policy.Superseded, now)
+		}
 		return
 	}
 	// What most visits do is done on the spot, with the policy's own parts.
@@ -476,6 +507,10 @@ func (s *shard) wake(c cold, now time.Duration) {
 			}
 		}
 		if presses {
+			if *c.lost() > 0 {
+				p.setAhead(c.visit, false)
+				*c.lost() = 0
+			}
 			s.press(&c, now)
 			return
 		}
@@ -535,7 +570,7 @@ func (s *shard) press(c *cold, now time.Duration) {
 		return
 	}
 	c.lock(booking.StepSubmit, 0)
-	s.schedule(c, s.program.LostUntil(id, c.locks, now, epochEnds, s.lucky))
+	s.pressAt(c, s.program.LostUntil(id, c.locks, now, epochEnds, s.lucky))
 }
 
 // follow does what the policy decided for a visit.
@@ -786,7 +821,12 @@ func (s *shard) told(t *try) {
 func (s *shard) locked(c *cold, again booking.Step, o booking.Outcome, now time.Duration) {
 	retryAfter, _ := advice(s.sc, o)
 	c.lock(again, o)
-	s.schedule(c, s.program.LockEnds(booking.VisitID(c.visit), c.locks, now, retryAfter, s.lucky))
+	due := s.program.LockEnds(booking.VisitID(c.visit), c.locks, now, retryAfter, s.lucky)
+	if again == booking.StepSubmit {
+		s.pressAt(c, due)
+		return
+	}
+	s.schedule(c, due)
 }
 
 // replied lets a visit go on after an answer that it alone knows of; u is what its
@@ -879,15 +919,20 @@ func (s *shard) formAtHand(c *cold, told time.Duration) {
 	now := told + 2*s.half
 	s.answer(booking.StepCatalogue, booking.OK, c.group, told, told, now)
 	c.state = uint8(policy.PhaseForm) | c.state&^0xf
-	s.schedule(c, s.program.FormFilled(booking.VisitID(c.visit), now, s.lucky))
+	s.pressAt(c, s.program.FormFilled(booking.VisitID(c.visit), now, s.lucky))
 }
 
 // close ends whoever is under way as in-flight.
 func (s *shard) close() {
-	s.cal.All(func(c *cold) { s.over(c, policy.InFlight, 0) })
+	end := time.Duration(s.taken+1) << s.shift // before the run's when that was cut short
+	s.cal.All(func(n int64, c *cold) { s.cutShort(c, time.Duration(n)<<s.shift+time.Duration(c.at), end) })
 	for _, f := range s.fetches[s.fetched:] {
 		s.alive--
 		s.crowd.ended[f.group][policy.InFlight]++
 	}
 	s.fetches, s.fetched = nil, 0
+	for sec, n := range s.lost {
+		s.tally.countN(countPresses, sec, uint64(n))
+		s.tally.countN(countCoinLost, sec, uint64(n))
+	}
 }

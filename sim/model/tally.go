@@ -203,6 +203,22 @@ func (t *tally) count(which int, at time.Duration) {
 	t.counts[which] = c
 }
 
+// countN counts n in a second.
+func (t *tally) countN(which, sec int, n uint64) {
+	if n == 0 {
+		return
+	}
+	c := t.counts[which]
+	for len(c) <= sec {
+		c = append(c, 0)
+	}
+	c[sec] += n
+	t.counts[which] = c
+}
+
+// takeBack uncounts what was counted at a moment.
+func (t *tally) takeBack(which int, at time.Duration) { t.counts[which][t.secondOf(at)]-- }
+
 // hist is the histogram of a span, found without hashing strings.
 func (t *tally) hist(span uint8, clock record.Clock, o booking.Outcome, group uint8, at time.Duration) *record.Hist {
 	sec := t.bins.of(max(int32(at/time.Second), 0))
@@ -226,6 +242,9 @@ func (t *tally) hist(span uint8, clock record.Clock, o booking.Outcome, group ui
 func (e *evening) closeTally() {
 	e.tally.flushAll()
 	for i, c := range e.tally.counts {
+		for len(c) > 0 && c[len(c)-1] == 0 { // taken back
+			c = c[:len(c)-1]
+		}
 		if len(c) > 0 {
 			e.rec.Counters[counterNames[i]] = c
 		}

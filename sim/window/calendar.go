@@ -130,18 +130,19 @@ func (c *Calendar[E]) Take(window int64, out []E) []E {
 	return out
 }
 
-// All yields every event that waits, in no stated order, and leaves it there.
-func (c *Calendar[E]) All(yield func(*E)) {
-	for i := range c.ring {
-		for l := c.ring[i].first; l != nil; l = l.next {
+// All yields every event that waits and its window, in no stated order, and leaves it
+// there.
+func (c *Calendar[E]) All(yield func(int64, *E)) {
+	for n := c.now; n < c.now+int64(len(c.ring)); n++ {
+		for l := c.ring[n&int64(len(c.ring)-1)].first; l != nil; l = l.next {
 			for j := range l.events {
-				yield(&l.events[j])
+				yield(n, &l.events[j])
 			}
 		}
 	}
 	for _, fs := range c.far {
 		for i := range fs {
-			yield(&fs[i].event)
+			yield(fs[i].window, &fs[i].event)
 		}
 	}
 }
