@@ -88,7 +88,7 @@ func (s *shard) pressAt(c *cold, due time.Duration) {
 		line = s.runtimes[c.version].Coin.Line(booking.UserID(c.user), due)
 	}
 	for presses < most {
-		if locked && s.luck.U64(booking.DrawGiveUp, id, locks)>>(64-unitBits) < s.givesUp {
+		if locked && s.givesUp(c.visit, locks) {
 			break
 		}
 		next := s.lostUntil(c.visit, locks+1, due)
@@ -129,7 +129,13 @@ func (s *shard) pressAt(c *cold, due time.Duration) {
 	s.schedule(c, due)
 }
 
-// lostUntil is Program.LostUntil, for locks that outlast any epoch.
+// givesUp is whether Program.GivesUp says so.
+func (s *shard) givesUp(visit, locks uint32) bool {
+	return s.luck.U64(booking.DrawGiveUp, uint64(visit), locks)>>(64-unitBits) < s.givesUpBelow
+}
+
+// lostUntil is Program.LostUntil, for locks that outlast any epoch, and LockEnds without
+// advice.
 func (s *shard) lostUntil(visit, n uint32, now time.Duration) time.Duration {
 	p := &s.program
 	d := p.Lock + s.luck.Between(booking.DrawHuman, uint64(visit), n, p.HumanMin, p.HumanMax)

@@ -117,7 +117,6 @@ func (w *windows) quiet(c *call) bool {
 			return false
 		}
 		if o == booking.Open {
-			e.stock.held.touch(c.user) // its submit is near
 			if c.step == booking.StepStatus && (w.isGone(c.visit) || !w.catalogueAtHand(done, w.bound)) || c.step == booking.StepCheck && !w.follows(c.sent, done) {
 				return false
 			}

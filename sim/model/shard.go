@@ -114,11 +114,13 @@ type given struct {
 	calm     bool
 	formFrom uint64
 	gates    []gate // by version
-	givesUp  uint64 // a draw of 53 bits below this gives up
-	luck     draw.Seed
-	lucky    policy.Luck
-	program  policy.Program
-	runtimes []policy.Runtime
+	// Draws of 53 bits below these book and give up.
+	booksBelow, givesUpBelow uint64
+	notice, form             draw.Law
+	luck                     draw.Seed
+	lucky                    policy.Luck
+	program                  policy.Program
+	runtimes                 []policy.Runtime
 }
 
 // mail is what the servers' part has for a shard, by parity of the window.
@@ -177,7 +179,8 @@ func newShard(w *windows, users int) *shard {
 		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{}, cut: map[uint32]time.Duration{}, lost: make([]uint32, e.end/time.Second+1),
 		hits: make([]uint32, e.watch.indexOf(e.end)+2),
 		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
-			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, gates: gatesOf(e.runtimes, &e.program), givesUp: drawsBelow(e.program.GiveUp), luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
+			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, gates: gatesOf(e.runtimes, &e.program), booksBelow: drawsBelow(e.program.BookingShare), givesUpBelow: drawsBelow(e.program.GiveUp),
+			notice: draw.LawOf(e.program.Notice, e.program.ThinkCV), form: draw.LawOf(e.program.Form, e.program.ThinkCV), luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
 	return s
 }
 
@@ -272,7 +275,7 @@ func (s *shard) do(n int64) {
 			if nextArrival&(touched-1) == 0 && nextArrival+touched < len(arrivals) {
 				s.touch(arrivals[nextArrival+touched : min(nextArrival+2*touched, len(arrivals))])
 			}
-			s.arrive(arrivals[nextArrival], now)
+			s.arrive(nextArrival, arrivals[nextArrival], now)
 			nextArrival++
 		case 3:
 			f := s.fetches[s.fetched]
@@ -315,13 +318,17 @@ func (s *shard) touch(as []arrival) {
 	s.sink = sum
 }
 
-// touchVisits does the same for the bits of visits that go on.
+// touchVisits does the same for the bits of visits that go on, and the clients of those
+// that poll.
 func (s *shard) touchVisits(keys []uint64) {
 	var sum uint64
 	for _, k := range keys {
-		visit := s.due[uint32(k)].visit
-		word, _ := s.pages[visit>>pageBits].of(visit)
+		c := &s.due[uint32(k)]
+		word, _ := s.pages[c.visit>>pageBits].of(c.visit)
 		sum += *word
+		if c.phase() == policy.PhasePollWait {
+			sum += uint64(s.clients[c.user>>s.bits].visit)
+		}
 	}
 	s.sink = uint32(sum)
 }
@@ -352,21 +359,18 @@ func (s *shard) schedule(c *cold, due time.Duration) {
 	}
 }
 
-// arrive begins a visit.
-func (s *shard) arrive(a arrival, now time.Duration) {
+// arrive begins a visit: the i-th arrival of the window in hand.
+func (s *shard) arrive(i int, a arrival, now time.Duration) {
 	c := &s.clients[a.user>>s.bits]
-	user := booking.UserID(a.user)
-	if c.flags&(moved|known) == known {
-		// as it is
-	} else if c.flags&moved != 0 {
-		c.configAt = time.Duration(s.taken) // the window of the last arrival
-		s.hand(hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}})
-		return
-	} else {
-		c.recall(s.sc, user)
+	if c.flags&(moved|known) != known {
+		if c.flags&moved != 0 {
+			c.configAt = time.Duration(s.taken) // the window of the last arrival
+			s.hand(hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}})
+			return
+		}
+		c.recall(s.sc, booking.UserID(a.user))
 	}
-	u := c.user()
-	fetches := s.program.Fetches(&u, now)
+	fetches := c.flags&hasConfig == 0 || now-c.configAt >= s.program.ConfigLife // Program.Fetches
 	if fetches {
 		if x := now + s.half; !s.view.has || x-s.view.storedAt >= s.view.life || x+s.half >= s.runEnd || 2*s.half >= s.program.Timeout {
 			s.replace(c, a.visit, now)
@@ -378,7 +382,7 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 	}
 	group := c.flags >> groupShift
 	if group == groupUnknown {
-		group = uint8(max(policy.ClassOf(s.sc.Population.Classes, user), 0))
+		group = uint8(max(policy.ClassOf(s.sc.Population.Classes, booking.UserID(a.user)), 0))
 		if group < groupUnknown {
 			c.flags = c.flags&^(groupUnknown<<groupShift) | group<<groupShift
 		}
@@ -386,11 +390,12 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 	s.start(group, now)
 	if c.flags&books != 0 {
 		s.replace(c, a.visit, now)
+		c.flags &^= books
 	}
-	u.Open(booking.VisitID(a.visit))
-	c.visit = uint32(u.Visit)
-	c.flags &^= books
-	willBook := s.program.Books(booking.VisitID(a.visit), s.lucky)
+	if c.holds == policy.HoldNone { // User.Open
+		c.visit = a.visit + 1
+	}
+	willBook := s.luck.U64(booking.DrawBooks, uint64(a.visit), 0)>>(64-unitBits) < s.booksBelow
 	if willBook {
 		c.flags |= books
 	}
@@ -399,10 +404,37 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 		due := now + 2*s.half
 		s.answer(booking.StepConfig, booking.OK, group, now, now, due)
 		s.hits[s.lookOf(now+s.half)]++
-		s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint8(s.view.version), group, willBook})
-		return
+		if c.holds != policy.HoldNone || s.comesBefore(due, i, a.user) {
+			s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint8(s.view.version), group, willBook})
+			return
+		}
+		// Nobody looks at the client until it is there.
+		c.configAt, c.version = due, uint16(s.view.version)
+		c.flags |= hasConfig
+		now = due
 	}
-	s.opened(c, &u, a.visit, a.user, group, willBook, now)
+	s.opened(c, a.visit, a.user, group, willBook, now)
+}
+
+// comesBefore reports whether the user of the i-th arrival of the window in hand comes
+// again before a moment, soon after.
+func (s *shard) comesBefore(due time.Duration, i int, user uint32) bool {
+	i++
+	for n := s.taken; ; n++ {
+		start := time.Duration(n) << s.shift
+		if start >= due {
+			return false
+		}
+		for as := s.arrivals[n&(drawnAhead-1)]; i < len(as); i++ {
+			if start+time.Duration(as[i].at) >= due {
+				return false
+			}
+			if as[i].user == user {
+				return true
+			}
+		}
+		i = 0
+	}
 }
 
 // arrived is a config that has come to its client.
@@ -412,24 +444,25 @@ func (s *shard) arrived(f fetch) {
 		s.fail("a config for user %d, who was moved", f.user)
 		return
 	}
-	u := c.user()
-	u.ConfigAt, u.ConfigVersion, u.HasConfig = f.due, uint32(f.version), true
-	c.remember(u)
-	s.opened(c, &u, f.visit, f.user, f.group, f.books, f.due)
+	if f.due > c.configAt { // else a newer visit's, which nobody looks at yet, is there already
+		c.configAt, c.version = f.due, uint16(f.version)
+		c.flags |= hasConfig
+	}
+	s.opened(c, f.visit, f.user, f.group, f.books, f.due)
 }
 
 // opened is a program that stands open with its config.
-func (s *shard) opened(c *client, u *policy.User, visit, user uint32, group uint8, books bool, now time.Duration) {
-	id := booking.VisitID(visit)
-	if f := u.Start(id, books); f != policy.InFlight {
+func (s *shard) opened(c *client, visit, user uint32, group uint8, books bool, now time.Duration) {
+	if !books || c.holds != policy.HoldNone || c.visit != visit+1 {
+		u := policy.User{Visit: booking.VisitID(c.visit), Holds: c.holds}
 		s.alive--
-		s.crowd.ended[group][f]++
+		s.crowd.ended[group][u.Start(booking.VisitID(visit), books)]++
 		return
 	}
 	v := cold{visit: visit, user: user, group: group, version: uint8(c.version), state: uint8(policy.PhaseNotice)}
 	s.crowd.reached[group][stageBooks]++
 	s.pageOf(visit).waiting++
-	s.schedule(&v, s.program.NoticeRead(id, now, s.lucky))
+	s.schedule(&v, now+s.notice.Of(s.luck.U64(booking.DrawNotice, uint64(visit), 0))) // Program.NoticeRead
 }
 
 // replace notes that a newer visit takes the place of the user's last.
@@ -501,8 +534,8 @@ func (s *shard) wake(c cold, now time.Duration) {
 	presses := phase == policy.PhaseForm || phase == policy.PhaseLocked && c.again() == booking.StepSubmit
 	if presses || phase == policy.PhaseNotice || phase == policy.PhaseLocked && c.again() == booking.StepStatus {
 		if phase == policy.PhaseLocked {
-			if f := s.program.GivesUp(id, c.locks, c.cause(), s.lucky); f != policy.InFlight {
-				s.over(&c, f, now)
+			if s.givesUp(c.visit, uint32(c.locks)) {
+				s.over(&c, s.program.GivesUp(id, c.locks, c.cause(), s.lucky), now)
 				return
 			}
 		}
@@ -819,9 +852,14 @@ func (s *shard) told(t *try) {
 
 // locked locks a visit's button after an answer that was no, until it does a step again.
 func (s *shard) locked(c *cold, again booking.Step, o booking.Outcome, now time.Duration) {
-	retryAfter, _ := advice(s.sc, o)
 	c.lock(again, o)
-	due := s.program.LockEnds(booking.VisitID(c.visit), c.locks, now, retryAfter, s.lucky)
+	var due time.Duration
+	if p := &s.program; p.HonoursRetryAfter {
+		retryAfter, _ := advice(s.sc, o)
+		due = p.LockEnds(booking.VisitID(c.visit), c.locks, now, retryAfter, s.lucky)
+	} else {
+		due = s.lostUntil(c.visit, uint32(c.locks), now)
+	}
 	if again == booking.StepSubmit {
 		s.pressAt(c, due)
 		return
@@ -919,7 +957,7 @@ func (s *shard) formAtHand(c *cold, told time.Duration) {
 	now := told + 2*s.half
 	s.answer(booking.StepCatalogue, booking.OK, c.group, told, told, now)
 	c.state = uint8(policy.PhaseForm) | c.state&^0xf
-	s.pressAt(c, s.program.FormFilled(booking.VisitID(c.visit), now, s.lucky))
+	s.pressAt(c, now+s.form.Of(s.luck.U64(booking.DrawForm, uint64(c.visit), 0))) // Program.FormFilled
 }
 
 // close ends whoever is under way as in-flight.
@@ -932,7 +970,9 @@ func (s *shard) close() {
 	}
 	s.fetches, s.fetched = nil, 0
 	for sec, n := range s.lost {
-		s.tally.countN(countPresses, sec, uint64(n))
-		s.tally.countN(countCoinLost, sec, uint64(n))
+		if n > 0 {
+			s.tally.countN(countPresses, sec, uint64(n))
+			s.tally.countN(countCoinLost, sec, uint64(n))
+		}
 	}
 }

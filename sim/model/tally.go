@@ -195,19 +195,15 @@ func (t *tally) secondOf(at time.Duration) int {
 
 func (t *tally) count(which int, at time.Duration) {
 	s := t.secondOf(at)
-	c := t.counts[which]
-	for len(c) <= s {
-		c = append(c, 0)
+	if c := t.counts[which]; s < len(c) {
+		c[s]++
+		return
 	}
-	c[s]++
-	t.counts[which] = c
+	t.countN(which, s, 1)
 }
 
 // countN counts n in a second.
 func (t *tally) countN(which, sec int, n uint64) {
-	if n == 0 {
-		return
-	}
 	c := t.counts[which]
 	for len(c) <= sec {
 		c = append(c, 0)

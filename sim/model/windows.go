@@ -395,11 +395,23 @@ func (w *windows) schedule(n int64) {
 type callQueue struct {
 	sent  time.Duration
 	calls []call
+	near  int // so many are read ahead, see holders.touch
 }
 
 func (q *callQueue) look() {
 	if q.sent = never; len(q.calls) > 0 {
 		q.sent = q.calls[0].sent
+	}
+}
+
+// touch reads the holders' entries ahead for those whose ticket is asked for, or whose
+// submit follows.
+func (q *callQueue) touch(h *holders) {
+	q.near = min(64, len(q.calls))
+	for i := range q.calls[:q.near] {
+		if c := &q.calls[i]; c.step != booking.StepStatus {
+			h.touch(c.user)
+		}
 	}
 }
 
@@ -417,6 +429,10 @@ func (w *windows) nextCall() *call {
 	if q.sent == never {
 		return nil
 	}
+	if q.near == 0 {
+		q.touch(&w.e.stock.held)
+	}
+	q.near--
 	c := &q.calls[0]
 	q.calls = q.calls[1:]
 	q.look()
