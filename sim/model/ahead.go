@@ -169,8 +169,8 @@ func (s *shard) takeBack(c *cold, due, then time.Duration) time.Duration {
 // overtaken ends a visit that has lost presses ahead of time and waits until due, but
 // was replaced before.
 func (s *shard) overtaken(c *cold, p *page, due time.Duration) {
-	s.takeBack(c, due, s.cut[c.visit])
-	delete(s.cut, c.visit)
+	then, _ := s.cut.take(c.visit)
+	s.takeBack(c, due, then)
 	p.setAhead(c.visit, false)
 	s.over(c, policy.Superseded, due)
 }
@@ -178,19 +178,16 @@ func (s *shard) overtaken(c *cold, p *page, due time.Duration) {
 // cutShort ends a visit that waits until due, beyond the end of a run that was cut
 // short at a moment.
 func (s *shard) cutShort(c *cold, due, at time.Duration) {
-	p := s.pages[c.visit>>pageBits]
-	if !p.runsAhead(c.visit) {
-		s.over(c, policy.InFlight, 0)
-		return
+	final := policy.InFlight
+	if p := s.pages[c.visit>>pageBits]; p.runsAhead(c.visit) {
+		then, replaced := s.cut.take(c.visit)
+		if !replaced {
+			then = at - 1
+		}
+		if due = s.takeBack(c, due, then); replaced && due < at {
+			final = policy.Superseded
+		}
+		p.setAhead(c.visit, false)
 	}
-	then, replaced := s.cut[c.visit]
-	if !replaced {
-		then = at - 1
-	}
-	if due = s.takeBack(c, due, then); replaced && due < at {
-		s.overtaken(c, p, due)
-		return
-	}
-	p.setAhead(c.visit, false)
-	s.over(c, policy.InFlight, 0)
+	s.over(c, final, 0)
 }

@@ -158,7 +158,7 @@ type shard struct {
 	pages    []*page
 	spare    []*page
 	replaced map[uint32]time.Duration // visits that are away: when a newer one came
-	cut      map[uint32]time.Duration // the same of visits that have lost presses ahead of time
+	cut      moments                  // the same of visits that have lost presses ahead of time
 	lost     []uint32                 // presses lost ahead of time, by second
 
 	sent     uint64 // requests, all of them answered
@@ -176,7 +176,7 @@ func newShard(w *windows, users int) *shard {
 	e := w.e
 	t := newTally(record.New(e.rec.Header), e.groups)
 	s := &shard{comes: make([]uint8, comesLen), crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
-		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{}, cut: map[uint32]time.Duration{}, lost: make([]uint32, e.end/time.Second+1),
+		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{}, lost: make([]uint32, e.end/time.Second+1),
 		hits: make([]uint32, e.watch.indexOf(e.end)+2),
 		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
 			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, gates: gatesOf(e.runtimes, &e.program), booksBelow: drawsBelow(e.program.BookingShare), givesUpBelow: drawsBelow(e.program.GiveUp),
@@ -318,16 +318,19 @@ func (s *shard) touch(as []arrival) {
 	s.sink = sum
 }
 
-// touchVisits does the same for the bits of visits that go on, and the clients of those
-// that poll.
+// touchVisits does the same for the bits of visits that go on, and for what tells of the
+// users of those that poll or press.
 func (s *shard) touchVisits(keys []uint64) {
 	var sum uint64
 	for _, k := range keys {
 		c := &s.due[uint32(k)]
 		word, _ := s.pages[c.visit>>pageBits].of(c.visit)
 		sum += *word
-		if c.phase() == policy.PhasePollWait {
-			sum += uint64(s.clients[c.user>>s.bits].visit)
+		switch phase := c.phase(); {
+		case phase == policy.PhasePollWait:
+			sum += uint64(s.clients[c.user>>s.bits].visit) + uint64(s.comes[c.user>>s.bits&(comesLen-1)])
+		case phase == policy.PhaseForm, phase == policy.PhaseLocked && c.again() == booking.StepSubmit:
+			sum += uint64(s.comes[c.user>>s.bits&(comesLen-1)])
 		}
 	}
 	s.sink = uint32(sum)
@@ -482,9 +485,7 @@ func (s *shard) replace(c *client, by uint32, now time.Duration) {
 			s.hand(hand{kind: handGone, at: now, key: by, cold: cold{visit: old}})
 		}
 	} else if s.pages[old>>pageBits].runsAhead(old) {
-		if _, known := s.cut[old]; !known {
-			s.cut[old] = now
-		}
+		s.cut.add(old, now)
 	}
 }
 
@@ -564,6 +565,16 @@ func (s *shard) wake(c cold, now time.Duration) {
 			return
 		}
 		c.version = uint8(x.version) // a newer visit may have fetched another
+		if s.runtimes[c.version].Results {
+			*c.polls()++
+			c.state = uint8(policy.PhasePollReq) | c.state&^0xf
+			if s.calm && !s.mayCome(c.user) {
+				s.ask(&c, booking.StepPoll, now)
+			} else {
+				s.handOver(&c, policy.Move{Step: booking.StepPoll, Attempt: *c.polls()}, true, now)
+			}
+			return
+		}
 	}
 	var v policy.Visitor
 	c.into(&v)
