@@ -146,6 +146,7 @@ type shard struct {
 
 	arrivals [drawnAhead][]arrival // of windows, modulo drawnAhead
 	comes    []uint8               // by user, the last window drawn in which one comes; see mayCome
+	expected int64                 // the first window that is not in it
 	calls    [3][]call             // status calls by the window in which they reach the servers
 	asks     *[]call               // those that reach them in the window in hand
 	asksNext *[]call               // and those of the next
@@ -188,16 +189,23 @@ func newShard(w *windows, users int) *shard {
 // thought to come who do not, and so are those who came a multiple of 256 windows ago.
 const comesLen = 1 << 18
 
-// expect notes who comes in a window.
-func (s *shard) expect(n int64) {
-	for _, a := range s.arrivals[n&(drawnAhead-1)] {
-		s.comes[a.user>>s.bits&(comesLen-1)] = uint8(n)
+// expect notes who comes in the windows that have been drawn, for the first to ask in
+// the window in hand.
+func (s *shard) expect() {
+	for s.expected = max(s.expected, s.taken); s.expected <= s.taken+drawnAhead-2; s.expected++ {
+		for _, a := range s.arrivals[s.expected&(drawnAhead-1)] {
+			s.comes[a.user>>s.bits&(comesLen-1)] = uint8(s.expected)
+		}
 	}
 }
 
 // mayCome reports whether the user may open the program in the window in hand or one
-// of those drawn after it.
+// of those drawn after it. It is asked while visits go on, not while answers are heard:
+// the window before is being drawn over.
 func (s *shard) mayCome(user uint32) bool {
+	if s.expected <= s.taken+drawnAhead-2 {
+		s.expect()
+	}
 	return uint8(int64(s.comes[user>>s.bits&(comesLen-1)])-s.taken) < drawnAhead-1
 }
 
@@ -220,12 +228,6 @@ func (s *shard) do(n int64) {
 	if n == s.count-1 {
 		s.asksNext = s.asks
 	}
-	if n == 0 {
-		for i := range int64(drawnAhead - 2) {
-			s.expect(i)
-		}
-	}
-	s.expect(n + drawnAhead - 2)
 	arrivals := s.arrivals[n&(drawnAhead-1)]
 	s.due = s.cal.Take(n, s.due[:0])
 	s.taken = n
@@ -679,7 +681,14 @@ func (s *shard) ask(c *cold, step booking.Step, now time.Duration) {
 		calls = s.asksNext
 	}
 	*calls = append(*calls, call{cold: *c, sent: now, step: step})
-	s.sends(policy.Move{Step: step, Attempt: (*calls)[len(*calls)-1].attempt()}, now)
+	if step != booking.StepStatus {
+		s.sends(policy.Move{Step: step, Attempt: (*calls)[len(*calls)-1].attempt()}, now)
+		return
+	}
+	s.tally.count(countRequests, now)
+	if c.statuses == 1 {
+		s.tally.count(countFirstTries, now)
+	}
 }
 
 // luckyForm reports whether the visit's form takes so short that its shard could
