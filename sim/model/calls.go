@@ -145,7 +145,10 @@ func (w *windows) unhurried(now time.Duration) bool {
 	if e := w.e; !g.calm || g.length > 0 || g.rung != booking.RungFull || e.slow > 0 || e.noRedis || e.fullRedis {
 		return false
 	}
-	g.settle(now)
+	// Who has left may be counted later, unless there are many or it matters.
+	if g.quiet.n+g.quieter.n >= settleFrom || g.limit > 0 && g.c.inside >= g.limit {
+		g.settle(now)
+	}
 	return (g.limit == 0 || g.c.inside < g.limit) && g.slots.isFree(now)
 }
 
@@ -504,6 +507,9 @@ func (w *windows) adopt(p *place, holds policy.Hold) {
 	w.moved[m] = movedUser{user: p.v.User, alive: 1, bare: true, client: client{visit: uint32(p.v.Visit) + 1, version: uint16(p.version), holds: holds, flags: hasConfig | known}}
 	p.client = m
 }
+
+// settleFrom is how many ended services are worth counting at once.
+const settleFrom = 512
 
 // settle lets the services that are nobody's event end.
 func (g *gateway) settle(now time.Duration) {

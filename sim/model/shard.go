@@ -145,8 +145,8 @@ type shard struct {
 	taken   int64 // the last window taken from the calendar
 
 	arrivals [drawnAhead][]arrival // of windows, modulo drawnAhead
-	comes    []uint8               // by user, the last window drawn in which one comes; see mayCome
-	expected int64                 // the first window that is not in it
+	comes    []uint8               // by user: of the windows drawn the last in which they come; see mayCome
+	expected int64                 // the first window that is not in comes
 	calls    [3][]call             // status calls by the window in which they reach the servers
 	asks     *[]call               // those that reach them in the window in hand
 	asksNext *[]call               // and those of the next
@@ -176,7 +176,7 @@ type shard struct {
 func newShard(w *windows, users int) *shard {
 	e := w.e
 	t := newTally(record.New(e.rec.Header), e.groups)
-	s := &shard{comes: make([]uint8, comesLen), crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
+	s := &shard{comes: make([]uint8, users), crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
 		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{}, lost: make([]uint32, e.end/time.Second+1),
 		hits: make([]uint32, e.watch.indexOf(e.end)+2),
 		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
@@ -185,28 +185,35 @@ func newShard(w *windows, users int) *shard {
 	return s
 }
 
-// comesLen is how many entries tell who comes: users share them, so that some are
-// thought to come who do not, and so are those who came a multiple of 256 windows ago.
-const comesLen = 1 << 18
-
 // expect notes who comes in the windows that have been drawn, for the first to ask in
 // the window in hand.
 func (s *shard) expect() {
 	for s.expected = max(s.expected, s.taken); s.expected <= s.taken+drawnAhead-2; s.expected++ {
 		for _, a := range s.arrivals[s.expected&(drawnAhead-1)] {
-			s.comes[a.user>>s.bits&(comesLen-1)] = uint8(s.expected)
+			s.comes[a.user>>s.bits] = uint8(s.expected%255) + 1
 		}
 	}
 }
 
-// mayCome reports whether the user may open the program in the window in hand or one
-// of those drawn after it. It is asked while visits go on, not while answers are heard:
-// the window before is being drawn over.
+// come forgets the arrivals of the window in hand, at its end.
+func (s *shard) come() {
+	if s.taken < s.expected {
+		for _, a := range s.arrivals[s.taken&(drawnAhead-1)] {
+			if c := &s.comes[a.user>>s.bits]; *c == uint8(s.taken%255)+1 {
+				*c = 0
+			}
+		}
+	}
+}
+
+// mayCome reports whether the user opens the program in the window in hand or one of
+// those drawn after it. It is asked while visits go on, not while answers are heard: the
+// window before is being drawn over.
 func (s *shard) mayCome(user uint32) bool {
 	if s.expected <= s.taken+drawnAhead-2 {
 		s.expect()
 	}
-	return uint8(int64(s.comes[user>>s.bits&(comesLen-1)])-s.taken) < drawnAhead-1
+	return s.comes[user>>s.bits] != 0
 }
 
 func (s *shard) fail(format string, args ...any) {
@@ -266,6 +273,7 @@ func (s *shard) do(n int64) {
 		now := start + time.Duration(at)
 		switch which {
 		case 0:
+			s.come()
 			return
 		case 1:
 			if nextDue&(touched-1) == 0 {
@@ -330,9 +338,9 @@ func (s *shard) touchVisits(keys []uint64) {
 		sum += *word
 		switch phase := c.phase(); {
 		case phase == policy.PhasePollWait:
-			sum += uint64(s.clients[c.user>>s.bits].visit) + uint64(s.comes[c.user>>s.bits&(comesLen-1)])
+			sum += uint64(s.clients[c.user>>s.bits].visit) + uint64(s.comes[c.user>>s.bits])
 		case phase == policy.PhaseForm, phase == policy.PhaseLocked && c.again() == booking.StepSubmit:
-			sum += uint64(s.comes[c.user>>s.bits&(comesLen-1)])
+			sum += uint64(s.comes[c.user>>s.bits])
 		}
 	}
 	s.sink = uint32(sum)
