@@ -250,24 +250,35 @@ func (s *shard) do(n int64) {
 	for {
 		// Of one moment the smaller visit goes first, as the kernel has it.
 		at, visit, which := uint64(math.MaxUint64), uint32(math.MaxUint32), 0
+		dueAt, arriveAt := at, at
 		if nextDue < len(s.keys) {
-			k := s.keys[nextDue]
-			at, visit, which = k>>32, s.due[uint32(k)].visit, 1
+			dueAt = s.keys[nextDue] >> 32
 		}
 		if nextArrival < len(arrivals) {
-			if a := &arrivals[nextArrival]; uint64(a.at) < at || uint64(a.at) == at && a.visit < visit {
-				at, visit, which = uint64(a.at), a.visit, 2
-			}
+			arriveAt = uint64(arrivals[nextArrival].at)
 		}
-		if s.fetched < len(s.fetches) {
-			f := &s.fetches[s.fetched]
-			if d := uint64(f.due - start); d>>s.shift == 0 && (d < at || d == at && f.visit < visit) {
-				at, visit, which = d, f.visit, 3
+		switch {
+		case s.fetched == len(s.fetches) && nextLate == len(s.late) && dueAt != arriveAt: // mostly
+			if at, which = dueAt, 1; arriveAt < dueAt {
+				at, which = arriveAt, 2
 			}
-		}
-		if nextLate < len(s.late) {
-			if c := &s.late[nextLate]; uint64(c.at) < at || uint64(c.at) == at && c.visit < visit {
-				at, which = uint64(c.at), 4
+		default:
+			if dueAt < math.MaxUint64 {
+				at, visit, which = dueAt, s.due[uint32(s.keys[nextDue])].visit, 1
+			}
+			if arriveAt < at || arriveAt == at && arriveAt < math.MaxUint64 && arrivals[nextArrival].visit < visit {
+				at, visit, which = arriveAt, arrivals[nextArrival].visit, 2
+			}
+			if s.fetched < len(s.fetches) {
+				f := &s.fetches[s.fetched]
+				if d := uint64(f.due - start); d>>s.shift == 0 && (d < at || d == at && f.visit < visit) {
+					at, visit, which = d, f.visit, 3
+				}
+			}
+			if nextLate < len(s.late) {
+				if c := &s.late[nextLate]; uint64(c.at) < at || uint64(c.at) == at && c.visit < visit {
+					at, which = uint64(c.at), 4
+				}
 			}
 		}
 		now := start + time.Duration(at)
