@@ -165,6 +165,8 @@ type shard struct {
 	sent     uint64 // requests, all of them answered
 	outcomes [booking.StepPoll + 1][outcomeMax]uint64
 	hits     []uint32 // config copies from the edge, by look
+	lookNo   int      // the look asked for last, and when it comes
+	lookAt   time.Duration
 	err      error
 	sink     uint32
 	events   uint64 // what it has done, arrivals aside
@@ -314,8 +316,15 @@ func (s *shard) do(n int64) {
 	}
 }
 
-// lookOf is the number of the look that first sees what happens at a moment.
-func (s *shard) lookOf(at time.Duration) int { return int((at + s.look - 1) / s.look) }
+// lookOf is the number of the look that first sees what happens at a moment; most are
+// asked in a row.
+func (s *shard) lookOf(at time.Duration) int {
+	if d := s.lookAt - at; d < 0 || d >= s.look {
+		s.lookNo = int((at + s.look - 1) / s.look)
+		s.lookAt = time.Duration(s.lookNo) * s.look
+	}
+	return s.lookNo
+}
 
 // orderTies puts what is due in the same nanosecond in the order of visits.
 func (s *shard) orderTies() {
