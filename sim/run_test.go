@@ -110,6 +110,12 @@ func TestPartial(t *testing.T) {
 	if n := len(rec.Counters[record.CountVisits]); n < 20 || n > 25 || at == 0 {
 		t.Errorf("%d seconds of visits, interrupted at %v", n, at)
 	}
+	// What was counted ahead of time is not of a run that ended before.
+	for _, name := range []string{record.CountPresses, record.CountCoinLost, record.CountFirst} {
+		if n := len(rec.Counters[name]); n < 20 || n > 25 {
+			t.Errorf("%d seconds of %s, interrupted at %v", n, name, at)
+		}
+	}
 }
 
 // The estimate follows the scale, and the window; what it says of a run that was

@@ -64,13 +64,34 @@ func (s Seed) LogNormal(purpose uint8, id uint64, attempt uint32, mean time.Dura
 
 // LogNormalOf maps a draw to LogNormal's variable, greater draws to greater values.
 func LogNormalOf(u uint64, mean time.Duration, cv float64) time.Duration {
+	l := LawOf(mean, cv)
+	return l.Of(u)
+}
+
+// Law is a log-normal law of which many are drawn: what they have in common is reckoned
+// once. The zero value gives 0.
+type Law struct {
+	mean        time.Duration
+	sigma, half float64 // half of sigma squared
+	constant    bool
+}
+
+// LawOf is the law of LogNormalOf.
+func LawOf(mean time.Duration, cv float64) Law {
 	if cv <= 0 || mean <= 0 {
-		return mean
+		return Law{mean: mean, constant: true}
 	}
 	v := fastLog(1 + float64(cv*cv)) // sigma squared
-	z := fastNormal(u)
+	return Law{mean: mean, sigma: math.Sqrt(v), half: float64(v * 0.5)}
+}
+
+// Of maps a draw to the law's variable, as LogNormalOf does.
+func (l *Law) Of(u uint64) time.Duration {
+	if l.constant {
+		return l.mean
+	}
 	// |z| < 9 and 1 + cv² < 10^308, so the exponent is below 700.
-	x := float64(mean) * fastExponential(float64(math.Sqrt(v)*z)-float64(v*0.5))
+	x := float64(l.mean) * fastExponential(float64(l.sigma*fastNormal(u))-l.half)
 	if !(x < math.MaxInt64/4) {
 		return math.MaxInt64 / 4
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"time"
 
 	"github.com/dchest/siphash"
@@ -115,6 +116,86 @@ func (c Coin) hash(user booking.UserID, epoch int64) uint64 {
 	binary.LittleEndian.PutUint64(msg[:8], uint64(user))
 	binary.LittleEndian.PutUint64(msg[8:], uint64(epoch))
 	return siphash.Hash(c.K0, c.K1, msg[:])
+}
+
+// CoinLine is one user's line of draws, for whoever needs many of them: what they
+// have in common is reckoned once.
+type CoinLine struct {
+	v0, v1, v2, v3 uint64 // SipHash's state once it has taken the user
+	period         time.Duration
+	epoch          int64 // the one asked for last, and when it ends
+	ends           time.Duration
+}
+
+// Line is a user's line of draws, asked for moments from now on, in order.
+func (c Coin) Line(user booking.UserID, now time.Duration) CoinLine {
+	// The words of the name "somepseudorandomlygeneratedbytes", see the paper.
+	l := CoinLine{v0: c.K0 ^ 0x736f6d6570736575, v1: c.K1 ^ 0x646f72616e646f6d,
+		v2: c.K0 ^ 0x6c7967656e657261, v3: c.K1 ^ 0x7465646279746573, period: c.Period}
+	m := uint64(user)
+	l.v3 ^= m
+	l.v0, l.v1, l.v2, l.v3 = sipRound(l.v0, l.v1, l.v2, l.v3)
+	l.v0, l.v1, l.v2, l.v3 = sipRound(l.v0, l.v1, l.v2, l.v3)
+	l.v0 ^= m
+	first, _ := l.Draws(math.MinInt64, 0)
+	phase := time.Duration(first % uint64(c.Period))
+	d := now - c.Origin + phase
+	l.epoch = int64(d / c.Period)
+	if d%c.Period < 0 {
+		l.epoch--
+	}
+	l.ends = c.Origin - phase + time.Duration(l.epoch+1)*c.Period
+	return l
+}
+
+// Epoch is the number of the user's epoch at a moment, no sooner than the one before.
+func (l *CoinLine) Epoch(now time.Duration) int64 {
+	if now >= l.ends {
+		n := int64(1)
+		if late := now - l.ends; late >= l.period {
+			n += int64(late / l.period)
+		}
+		l.epoch += n
+		l.ends += time.Duration(n) * l.period
+	}
+	return l.epoch
+}
+
+// Draws are the user's draws in two epochs: side by side they take hardly longer than
+// one of them.
+func (l *CoinLine) Draws(a, b int64) (x, y uint64) {
+	const end = 16 << 56 // the message's length, which SipHash takes last
+	p0, p1, p2, p3 := l.v0, l.v1, l.v2, l.v3^uint64(a)
+	q0, q1, q2, q3 := l.v0, l.v1, l.v2, l.v3^uint64(b)
+	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
+	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
+	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
+	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
+	p0, p3 = p0^uint64(a), p3^end
+	q0, q3 = q0^uint64(b), q3^end
+	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
+	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
+	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
+	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
+	p0, p2 = p0^end, p2^0xff
+	q0, q2 = q0^end, q2^0xff
+	for range 4 {
+		p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
+		q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
+	}
+	return p0 ^ p1 ^ p2 ^ p3, q0 ^ q1 ^ q2 ^ q3
+}
+
+func sipRound(a, b, c, d uint64) (uint64, uint64, uint64, uint64) {
+	a += b
+	c += d
+	b = bits.RotateLeft64(b, 13) ^ a
+	d = bits.RotateLeft64(d, 16) ^ c
+	a = bits.RotateLeft64(a, 32) + d
+	c += b
+	b = bits.RotateLeft64(b, 17) ^ c
+	d = bits.RotateLeft64(d, 21) ^ a
+	return a, b, bits.RotateLeft64(c, 32), d
 }
 
 // Passes reports whether the user's draw in the epoch is below probability

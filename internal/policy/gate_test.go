@@ -228,3 +228,26 @@ func BenchmarkCoin(b *testing.B) {
 }
 
 var _ Luck = draw.Seed(0)
+
+// A line of draws gives the coin's own, epoch by epoch.
+func TestCoinLineIsTheCoin(t *testing.T) {
+	for i := range uint64(300) {
+		seed := draw.Seed(11)
+		c := Coin{K0: seed.U64(1, i, 0), K1: seed.U64(1, i, 1), Period: time.Duration(1 + seed.U64(1, i, 2)%uint64(20*time.Second)),
+			Origin: time.Duration(seed.U64(1, i, 3)%uint64(time.Hour)) - 30*time.Minute}
+		user := booking.UserID(seed.U64(1, i, 4) >> (i % 64))
+		now := time.Duration(seed.U64(1, i, 5)%uint64(time.Hour)) - 20*time.Minute
+		line := c.Line(user, now)
+		for n := range uint32(50) {
+			epoch := line.Epoch(now)
+			if want := c.Epoch(user, now); epoch != want {
+				t.Fatalf("%+v: at %v user %d is in epoch %d, want %d", c, now, user, epoch, want)
+			}
+			x, y := line.Draws(epoch, -epoch)
+			if x != c.Draw(user, epoch) || y != c.Draw(user, -epoch) {
+				t.Fatalf("%+v: user %d draws %#x and %#x in epochs ±%d, want %#x and %#x", c, user, x, y, epoch, c.Draw(user, epoch), c.Draw(user, -epoch))
+			}
+			now += time.Duration(seed.U64(2, i, n) % uint64(1+30*time.Second>>(n%32)))
+		}
+	}
+}

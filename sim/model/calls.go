@@ -117,7 +117,6 @@ func (w *windows) quiet(c *call) bool {
 			return false
 		}
 		if o == booking.Open {
-			e.stock.held.touch(c.user) // its submit is near
 			if c.step == booking.StepStatus && (w.isGone(c.visit) || !w.catalogueAtHand(done, w.bound)) || c.step == booking.StepCheck && !w.follows(c.sent, done) {
 				return false
 			}
@@ -146,7 +145,10 @@ func (w *windows) unhurried(now time.Duration) bool {
 	if e := w.e; !g.calm || g.length > 0 || g.rung != booking.RungFull || e.slow > 0 || e.noRedis || e.fullRedis {
 		return false
 	}
-	g.settle(now)
+	// Who has left may be counted later, unless there are many or it matters.
+	if g.quiet.n+g.quieter.n >= settleFrom || g.limit > 0 && g.c.inside >= g.limit {
+		g.settle(now)
+	}
 	return (g.limit == 0 || g.c.inside < g.limit) && g.slots.isFree(now)
 }
 
@@ -302,13 +304,22 @@ func (w *windows) catalogueAtHand(told, bound time.Duration) bool {
 	if !e.edge.on || told+2*e.half >= bound || 2*e.half >= e.program.Timeout {
 		return false
 	}
-	for _, object := range [...]uint8{objectChinese, objectEnglish} {
-		n := e.edge.entries[edgeKey{object: object}]
+	if k := &w.catalogues; k.seen != e.edge.changed {
+		k.seen = e.edge.changed
+		k.copies = [2]*copied{e.edge.entries[edgeKey{object: objectChinese}], e.edge.entries[edgeKey{object: objectEnglish}]}
+	}
+	for _, n := range w.catalogues.copies {
 		if n == nil || !n.has || told+e.half-n.storedAt >= n.life {
 			return false
 		}
 	}
 	return true
+}
+
+// catalogues are the edge's two, found when an entry last came or went.
+type catalogues struct {
+	copies [2]*copied
+	seen   int
 }
 
 // hold lets a call that cannot be answered at once wait, or whatever becomes of it,
@@ -497,13 +508,19 @@ func (w *windows) adopt(p *place, holds policy.Hold) {
 	p.client = m
 }
 
+// settleFrom is how many ended services are worth counting at once.
+const settleFrom = 512
+
 // settle lets the services that are nobody's event end.
 func (g *gateway) settle(now time.Duration) {
-	for _, ends := range [...]*ring{&g.quiet, &g.quieter} {
-		for ends.n > 0 && ends.first() <= now {
-			ends.pop()
-			g.c.inside--
-			g.c.served++
-		}
+	for g.quiet.n > 0 && g.quiet.first() <= now {
+		g.quiet.pop()
+		g.c.inside--
+		g.c.served++
+	}
+	for g.quieter.n > 0 && g.quieter.first() <= now {
+		g.quieter.pop()
+		g.c.inside--
+		g.c.served++
 	}
 }

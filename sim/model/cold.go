@@ -45,6 +45,11 @@ func (c *cold) lock(again booking.Step, cause booking.Outcome) {
 // locked again, so the two share a place.
 func (c *cold) polls() *uint16 { return &c.locks }
 
+// lost is how many presses before the moment for which a visit waits it has lost ahead
+// of time, see shard.runAhead: with an open form nobody asks for the status again, so
+// the two share a place.
+func (c *cold) lost() *uint16 { return &c.statuses }
+
 func (c *cold) holdsTicket() bool {
 	return c.phase() == policy.PhasePollWait || c.phase() == policy.PhasePollReq
 }

@@ -17,6 +17,7 @@
 //	windows    who leads whom, window by window    shard     a part of the people
 //	calls      status calls answered at once       slots     the gateways' slots
 //	crowd      what becomes of visits              cold      a visit that waits, packed
+//	ahead      lost presses counted at once        moments  when visits were replaced
 //
 // # What a request meets
 //
@@ -53,6 +54,12 @@
 // that does not hold the servers' part leads the visit itself, on the plain kernel: for
 // as long as it does not, for a form filled in less than three windows (one in a
 // million), and for anybody whose config is not at the edge.
+//
+// Presses that the gate refuses reach no server and follow from the visit's draws alone:
+// a shard counts them ahead of time, up to the press that passes or the lock after which
+// the visit gives up, and lets it wait for that. Only a newer visit of the same user can
+// come between; then what was counted beyond its arrival is taken back. A config that is
+// at the edge is its client's at once, unless its user comes again within the round trip.
 //
 // # What is not modelled
 //

@@ -19,6 +19,7 @@ type edge struct {
 	staleFor time.Duration
 	entries  map[edgeKey]*copied
 	order    []edgeKey // oldest first
+	changed  int       // how often an entry came or went
 
 	hits, misses, stale uint64
 }
@@ -74,6 +75,7 @@ func (e *evening) fromEdge(i uint32, r *request) {
 			d.order = d.order[1:]
 		}
 		d.entries[key] = n
+		d.changed++
 		d.order = append(d.order, key)
 	}
 	age := now - n.storedAt
@@ -132,6 +134,7 @@ func (e *evening) fetchFailed(f uint32, o booking.Outcome) {
 		n.retryAt = now
 		if d.entries[n.key] == n { // nothing worth an entry
 			delete(d.entries, n.key)
+			d.changed++
 			d.order = slices.DeleteFunc(d.order, func(k edgeKey) bool { return k == n.key })
 		}
 	}

@@ -67,7 +67,8 @@ type cooled struct {
 // page is what a shard knows of 2^15 visits in a row, two bits each.
 type page struct {
 	bits    [1 << 10]uint64
-	waiting int32 // visits under way
+	ahead   *[1 << 9]uint64 // a bit each: lost presses ahead of time; nil = nobody
+	waiting int32           // visits under way
 }
 
 const (
@@ -79,6 +80,23 @@ const (
 // of is the word that holds a visit's bits, and where in it they are.
 func (p *page) of(visit uint32) (word *uint64, shift uint32) {
 	return &p.bits[visit>>5&(1<<10-1)], visit & 31 * 2
+}
+
+// runsAhead reports whether a visit has lost presses ahead of time.
+func (p *page) runsAhead(visit uint32) bool {
+	return p.ahead != nil && p.ahead[visit>>6&(1<<9-1)]>>(visit&63)&1 != 0
+}
+
+// setAhead notes whether it has.
+func (p *page) setAhead(visit uint32, is bool) {
+	if p.ahead == nil {
+		p.ahead = new([1 << 9]uint64)
+	}
+	if w, bit := &p.ahead[visit>>6&(1<<9-1)], uint64(1)<<(visit&63); is {
+		*w |= bit
+	} else {
+		*w &^= bit
+	}
 }
 
 // given are what a shard is told once. It has them to itself: a line of memory that
@@ -95,10 +113,14 @@ type given struct {
 	hurried  bool
 	calm     bool
 	formFrom uint64
-	luck     draw.Seed
-	lucky    policy.Luck
-	program  policy.Program
-	runtimes []policy.Runtime
+	gates    []gate // by version
+	// Draws of 53 bits below these book and give up.
+	booksBelow, givesUpBelow uint64
+	notice, form             draw.Law
+	luck                     draw.Seed
+	lucky                    policy.Luck
+	program                  policy.Program
+	runtimes                 []policy.Runtime
 }
 
 // mail is what the servers' part has for a shard, by parity of the window.
@@ -123,7 +145,8 @@ type shard struct {
 	taken   int64 // the last window taken from the calendar
 
 	arrivals [drawnAhead][]arrival // of windows, modulo drawnAhead
-	comes    []uint8               // by user, the last window drawn in which one comes; see mayCome
+	comes    []uint8               // by user: of the windows drawn the last in which they come; see mayCome
+	expected int64                 // the first window that is not in comes
 	calls    [3][]call             // status calls by the window in which they reach the servers
 	asks     *[]call               // those that reach them in the window in hand
 	asksNext *[]call               // and those of the next
@@ -136,10 +159,14 @@ type shard struct {
 	pages    []*page
 	spare    []*page
 	replaced map[uint32]time.Duration // visits that are away: when a newer one came
+	cut      moments                  // the same of visits that have lost presses ahead of time
+	lost     []uint32                 // presses lost ahead of time, by second
 
 	sent     uint64 // requests, all of them answered
 	outcomes [booking.StepPoll + 1][outcomeMax]uint64
 	hits     []uint32 // config copies from the edge, by look
+	lookNo   int      // the look asked for last, and when it comes
+	lookAt   time.Duration
 	err      error
 	sink     uint32
 	events   uint64 // what it has done, arrivals aside
@@ -151,29 +178,44 @@ type shard struct {
 func newShard(w *windows, users int) *shard {
 	e := w.e
 	t := newTally(record.New(e.rec.Header), e.groups)
-	s := &shard{comes: make([]uint8, comesLen), crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
-		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{},
+	s := &shard{comes: make([]uint8, users), crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
+		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{}, lost: make([]uint32, e.end/time.Second+1),
 		hits: make([]uint32, e.watch.indexOf(e.end)+2),
 		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
-			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
+			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, gates: gatesOf(e.runtimes, &e.program), booksBelow: drawsBelow(e.program.BookingShare), givesUpBelow: drawsBelow(e.program.GiveUp),
+			notice: draw.LawOf(e.program.Notice, e.program.ThinkCV), form: draw.LawOf(e.program.Form, e.program.ThinkCV), luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
 	return s
 }
 
-// comesLen is how many entries tell who comes: users share them, so that some are
-// thought to come who do not, and so are those who came a multiple of 256 windows ago.
-const comesLen = 1 << 18
-
-// expect notes who comes in a window.
-func (s *shard) expect(n int64) {
-	for _, a := range s.arrivals[n&(drawnAhead-1)] {
-		s.comes[a.user>>s.bits&(comesLen-1)] = uint8(n)
+// expect notes who comes in the windows that have been drawn, for the first to ask in
+// the window in hand.
+func (s *shard) expect() {
+	for s.expected = max(s.expected, s.taken); s.expected <= s.taken+drawnAhead-2; s.expected++ {
+		for _, a := range s.arrivals[s.expected&(drawnAhead-1)] {
+			s.comes[a.user>>s.bits] = uint8(s.expected%255) + 1
+		}
 	}
 }
 
-// mayCome reports whether the user may open the program in the window in hand or one
-// of those drawn after it.
+// come forgets the arrivals of the window in hand, at its end.
+func (s *shard) come() {
+	if s.taken < s.expected {
+		for _, a := range s.arrivals[s.taken&(drawnAhead-1)] {
+			if c := &s.comes[a.user>>s.bits]; *c == uint8(s.taken%255)+1 {
+				*c = 0
+			}
+		}
+	}
+}
+
+// mayCome reports whether the user opens the program in the window in hand or one of
+// those drawn after it. It is asked while visits go on, not while answers are heard: the
+// window before is being drawn over.
 func (s *shard) mayCome(user uint32) bool {
-	return uint8(int64(s.comes[user>>s.bits&(comesLen-1)])-s.taken) < drawnAhead-1
+	if s.expected <= s.taken+drawnAhead-2 {
+		s.expect()
+	}
+	return s.comes[user>>s.bits] != 0
 }
 
 func (s *shard) fail(format string, args ...any) {
@@ -195,12 +237,6 @@ func (s *shard) do(n int64) {
 	if n == s.count-1 {
 		s.asksNext = s.asks
 	}
-	if n == 0 {
-		for i := range int64(drawnAhead - 2) {
-			s.expect(i)
-		}
-	}
-	s.expect(n + drawnAhead - 2)
 	arrivals := s.arrivals[n&(drawnAhead-1)]
 	s.due = s.cal.Take(n, s.due[:0])
 	s.taken = n
@@ -216,29 +252,41 @@ func (s *shard) do(n int64) {
 	for {
 		// Of one moment the smaller visit goes first, as the kernel has it.
 		at, visit, which := uint64(math.MaxUint64), uint32(math.MaxUint32), 0
+		dueAt, arriveAt := at, at
 		if nextDue < len(s.keys) {
-			k := s.keys[nextDue]
-			at, visit, which = k>>32, s.due[uint32(k)].visit, 1
+			dueAt = s.keys[nextDue] >> 32
 		}
 		if nextArrival < len(arrivals) {
-			if a := &arrivals[nextArrival]; uint64(a.at) < at || uint64(a.at) == at && a.visit < visit {
-				at, visit, which = uint64(a.at), a.visit, 2
-			}
+			arriveAt = uint64(arrivals[nextArrival].at)
 		}
-		if s.fetched < len(s.fetches) {
-			f := &s.fetches[s.fetched]
-			if d := uint64(f.due - start); d>>s.shift == 0 && (d < at || d == at && f.visit < visit) {
-				at, visit, which = d, f.visit, 3
+		switch {
+		case s.fetched == len(s.fetches) && nextLate == len(s.late) && dueAt != arriveAt: // mostly
+			if at, which = dueAt, 1; arriveAt < dueAt {
+				at, which = arriveAt, 2
 			}
-		}
-		if nextLate < len(s.late) {
-			if c := &s.late[nextLate]; uint64(c.at) < at || uint64(c.at) == at && c.visit < visit {
-				at, which = uint64(c.at), 4
+		default:
+			if dueAt < math.MaxUint64 {
+				at, visit, which = dueAt, s.due[uint32(s.keys[nextDue])].visit, 1
+			}
+			if arriveAt < at || arriveAt == at && arriveAt < math.MaxUint64 && arrivals[nextArrival].visit < visit {
+				at, visit, which = arriveAt, arrivals[nextArrival].visit, 2
+			}
+			if s.fetched < len(s.fetches) {
+				f := &s.fetches[s.fetched]
+				if d := uint64(f.due - start); d>>s.shift == 0 && (d < at || d == at && f.visit < visit) {
+					at, visit, which = d, f.visit, 3
+				}
+			}
+			if nextLate < len(s.late) {
+				if c := &s.late[nextLate]; uint64(c.at) < at || uint64(c.at) == at && c.visit < visit {
+					at, which = uint64(c.at), 4
+				}
 			}
 		}
 		now := start + time.Duration(at)
 		switch which {
 		case 0:
+			s.come()
 			return
 		case 1:
 			if nextDue&(touched-1) == 0 {
@@ -250,7 +298,7 @@ func (s *shard) do(n int64) {
 			if nextArrival&(touched-1) == 0 && nextArrival+touched < len(arrivals) {
 				s.touch(arrivals[nextArrival+touched : min(nextArrival+2*touched, len(arrivals))])
 			}
-			s.arrive(arrivals[nextArrival], now)
+			s.arrive(nextArrival, arrivals[nextArrival], now)
 			nextArrival++
 		case 3:
 			f := s.fetches[s.fetched]
@@ -268,8 +316,15 @@ func (s *shard) do(n int64) {
 	}
 }
 
-// lookOf is the number of the look that first sees what happens at a moment.
-func (s *shard) lookOf(at time.Duration) int { return int((at + s.look - 1) / s.look) }
+// lookOf is the number of the look that first sees what happens at a moment; most are
+// asked in a row.
+func (s *shard) lookOf(at time.Duration) int {
+	if d := s.lookAt - at; d < 0 || d >= s.look {
+		s.lookNo = int((at + s.look - 1) / s.look)
+		s.lookAt = time.Duration(s.lookNo) * s.look
+	}
+	return s.lookNo
+}
 
 // orderTies puts what is due in the same nanosecond in the order of visits.
 func (s *shard) orderTies() {
@@ -293,13 +348,20 @@ func (s *shard) touch(as []arrival) {
 	s.sink = sum
 }
 
-// touchVisits does the same for the bits of visits that go on.
+// touchVisits does the same for the bits of visits that go on, and for what tells of the
+// users of those that poll or press.
 func (s *shard) touchVisits(keys []uint64) {
 	var sum uint64
 	for _, k := range keys {
-		visit := s.due[uint32(k)].visit
-		word, _ := s.pages[visit>>pageBits].of(visit)
+		c := &s.due[uint32(k)]
+		word, _ := s.pages[c.visit>>pageBits].of(c.visit)
 		sum += *word
+		switch phase := c.phase(); {
+		case phase == policy.PhasePollWait:
+			sum += uint64(s.clients[c.user>>s.bits].visit) + uint64(s.comes[c.user>>s.bits])
+		case phase == policy.PhaseForm, phase == policy.PhaseLocked && c.again() == booking.StepSubmit:
+			sum += uint64(s.comes[c.user>>s.bits])
+		}
 	}
 	s.sink = uint32(sum)
 }
@@ -330,21 +392,18 @@ func (s *shard) schedule(c *cold, due time.Duration) {
 	}
 }
 
-// arrive begins a visit.
-func (s *shard) arrive(a arrival, now time.Duration) {
+// arrive begins a visit: the i-th arrival of the window in hand.
+func (s *shard) arrive(i int, a arrival, now time.Duration) {
 	c := &s.clients[a.user>>s.bits]
-	user := booking.UserID(a.user)
-	if c.flags&(moved|known) == known {
-		// as it is
-	} else if c.flags&moved != 0 {
-		c.configAt = time.Duration(s.taken) // the window of the last arrival
-		s.hand(hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}})
-		return
-	} else {
-		c.recall(s.sc, user)
+	if c.flags&(moved|known) != known {
+		if c.flags&moved != 0 {
+			c.configAt = time.Duration(s.taken) // the window of the last arrival
+			s.hand(hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}})
+			return
+		}
+		c.recall(s.sc, booking.UserID(a.user))
 	}
-	u := c.user()
-	fetches := s.program.Fetches(&u, now)
+	fetches := c.flags&hasConfig == 0 || now-c.configAt >= s.program.ConfigLife // Program.Fetches
 	if fetches {
 		if x := now + s.half; !s.view.has || x-s.view.storedAt >= s.view.life || x+s.half >= s.runEnd || 2*s.half >= s.program.Timeout {
 			s.replace(c, a.visit, now)
@@ -356,7 +415,7 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 	}
 	group := c.flags >> groupShift
 	if group == groupUnknown {
-		group = uint8(max(policy.ClassOf(s.sc.Population.Classes, user), 0))
+		group = uint8(max(policy.ClassOf(s.sc.Population.Classes, booking.UserID(a.user)), 0))
 		if group < groupUnknown {
 			c.flags = c.flags&^(groupUnknown<<groupShift) | group<<groupShift
 		}
@@ -364,11 +423,12 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 	s.start(group, now)
 	if c.flags&books != 0 {
 		s.replace(c, a.visit, now)
+		c.flags &^= books
 	}
-	u.Open(booking.VisitID(a.visit))
-	c.visit = uint32(u.Visit)
-	c.flags &^= books
-	willBook := s.program.Books(booking.VisitID(a.visit), s.lucky)
+	if c.holds == policy.HoldNone { // User.Open
+		c.visit = a.visit + 1
+	}
+	willBook := s.luck.U64(booking.DrawBooks, uint64(a.visit), 0)>>(64-unitBits) < s.booksBelow
 	if willBook {
 		c.flags |= books
 	}
@@ -377,10 +437,37 @@ func (s *shard) arrive(a arrival, now time.Duration) {
 		due := now + 2*s.half
 		s.answer(booking.StepConfig, booking.OK, group, now, now, due)
 		s.hits[s.lookOf(now+s.half)]++
-		s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint8(s.view.version), group, willBook})
-		return
+		if c.holds != policy.HoldNone || s.comesBefore(due, i, a.user) {
+			s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint8(s.view.version), group, willBook})
+			return
+		}
+		// Nobody looks at the client until it is there.
+		c.configAt, c.version = due, uint16(s.view.version)
+		c.flags |= hasConfig
+		now = due
 	}
-	s.opened(c, &u, a.visit, a.user, group, willBook, now)
+	s.opened(c, a.visit, a.user, group, willBook, now)
+}
+
+// comesBefore reports whether the user of the i-th arrival of the window in hand comes
+// again before a moment, soon after.
+func (s *shard) comesBefore(due time.Duration, i int, user uint32) bool {
+	i++
+	for n := s.taken; ; n++ {
+		start := time.Duration(n) << s.shift
+		if start >= due {
+			return false
+		}
+		for as := s.arrivals[n&(drawnAhead-1)]; i < len(as); i++ {
+			if start+time.Duration(as[i].at) >= due {
+				return false
+			}
+			if as[i].user == user {
+				return true
+			}
+		}
+		i = 0
+	}
 }
 
 // arrived is a config that has come to its client.
@@ -390,24 +477,25 @@ func (s *shard) arrived(f fetch) {
 		s.fail("a config for user %d, who was moved", f.user)
 		return
 	}
-	u := c.user()
-	u.ConfigAt, u.ConfigVersion, u.HasConfig = f.due, uint32(f.version), true
-	c.remember(u)
-	s.opened(c, &u, f.visit, f.user, f.group, f.books, f.due)
+	if f.due > c.configAt { // else a newer visit's, which nobody looks at yet, is there already
+		c.configAt, c.version = f.due, uint16(f.version)
+		c.flags |= hasConfig
+	}
+	s.opened(c, f.visit, f.user, f.group, f.books, f.due)
 }
 
 // opened is a program that stands open with its config.
-func (s *shard) opened(c *client, u *policy.User, visit, user uint32, group uint8, books bool, now time.Duration) {
-	id := booking.VisitID(visit)
-	if f := u.Start(id, books); f != policy.InFlight {
+func (s *shard) opened(c *client, visit, user uint32, group uint8, books bool, now time.Duration) {
+	if !books || c.holds != policy.HoldNone || c.visit != visit+1 {
+		u := policy.User{Visit: booking.VisitID(c.visit), Holds: c.holds}
 		s.alive--
-		s.crowd.ended[group][f]++
+		s.crowd.ended[group][u.Start(booking.VisitID(visit), books)]++
 		return
 	}
 	v := cold{visit: visit, user: user, group: group, version: uint8(c.version), state: uint8(policy.PhaseNotice)}
 	s.crowd.reached[group][stageBooks]++
 	s.pageOf(visit).waiting++
-	s.schedule(&v, s.program.NoticeRead(id, now, s.lucky))
+	s.schedule(&v, now+s.notice.Of(s.luck.U64(booking.DrawNotice, uint64(visit), 0))) // Program.NoticeRead
 }
 
 // replace notes that a newer visit takes the place of the user's last.
@@ -426,6 +514,8 @@ func (s *shard) replace(c *client, by uint32, now time.Duration) {
 			s.replaced[old] = now
 			s.hand(hand{kind: handGone, at: now, key: by, cold: cold{visit: old}})
 		}
+	} else if s.pages[old>>pageBits].runsAhead(old) {
+		s.cut.add(old, now)
 	}
 }
 
@@ -459,9 +549,14 @@ func (s *shard) forget(visit uint32) {
 // wake lets a visit go on.
 func (s *shard) wake(c cold, now time.Duration) {
 	s.events++
-	word, shift := s.pages[c.visit>>pageBits].of(c.visit)
+	p := s.pages[c.visit>>pageBits]
+	word, shift := p.of(c.visit)
 	if *word>>shift&dead != 0 {
-		s.over(&c, policy.Superseded, now)
+		if p.runsAhead(c.visit) {
+			s.overtaken(&c, p, now)
+		} else {
+			s.over(&c, policy.Superseded, now)
+		}
 		return
 	}
 	// What most visits do is done on the spot, with the policy's own parts.
@@ -470,12 +565,16 @@ func (s *shard) wake(c cold, now time.Duration) {
 	presses := phase == policy.PhaseForm || phase == policy.PhaseLocked && c.again() == booking.StepSubmit
 	if presses || phase == policy.PhaseNotice || phase == policy.PhaseLocked && c.again() == booking.StepStatus {
 		if phase == policy.PhaseLocked {
-			if f := s.program.GivesUp(id, c.locks, c.cause(), s.lucky); f != policy.InFlight {
-				s.over(&c, f, now)
+			if s.givesUp(c.visit, uint32(c.locks)) {
+				s.over(&c, s.program.GivesUp(id, c.locks, c.cause(), s.lucky), now)
 				return
 			}
 		}
 		if presses {
+			if *c.lost() > 0 {
+				p.setAhead(c.visit, false)
+				*c.lost() = 0
+			}
 			s.press(&c, now)
 			return
 		}
@@ -496,6 +595,16 @@ func (s *shard) wake(c cold, now time.Duration) {
 			return
 		}
 		c.version = uint8(x.version) // a newer visit may have fetched another
+		if s.runtimes[c.version].Results {
+			*c.polls()++
+			c.state = uint8(policy.PhasePollReq) | c.state&^0xf
+			if s.calm && !s.mayCome(c.user) {
+				s.ask(&c, booking.StepPoll, now)
+			} else {
+				s.handOver(&c, policy.Move{Step: booking.StepPoll, Attempt: *c.polls()}, true, now)
+			}
+			return
+		}
 	}
 	var v policy.Visitor
 	c.into(&v)
@@ -535,7 +644,7 @@ func (s *shard) press(c *cold, now time.Duration) {
 		return
 	}
 	c.lock(booking.StepSubmit, 0)
-	s.schedule(c, s.program.LostUntil(id, c.locks, now, epochEnds, s.lucky))
+	s.pressAt(c, s.program.LostUntil(id, c.locks, now, epochEnds, s.lucky))
 }
 
 // follow does what the policy decided for a visit.
@@ -600,7 +709,14 @@ func (s *shard) ask(c *cold, step booking.Step, now time.Duration) {
 		calls = s.asksNext
 	}
 	*calls = append(*calls, call{cold: *c, sent: now, step: step})
-	s.sends(policy.Move{Step: step, Attempt: (*calls)[len(*calls)-1].attempt()}, now)
+	if step != booking.StepStatus {
+		s.sends(policy.Move{Step: step, Attempt: (*calls)[len(*calls)-1].attempt()}, now)
+		return
+	}
+	s.tally.count(countRequests, now)
+	if c.statuses == 1 {
+		s.tally.count(countFirstTries, now)
+	}
 }
 
 // luckyForm reports whether the visit's form takes so short that its shard could
@@ -784,9 +900,19 @@ func (s *shard) told(t *try) {
 
 // locked locks a visit's button after an answer that was no, until it does a step again.
 func (s *shard) locked(c *cold, again booking.Step, o booking.Outcome, now time.Duration) {
-	retryAfter, _ := advice(s.sc, o)
 	c.lock(again, o)
-	s.schedule(c, s.program.LockEnds(booking.VisitID(c.visit), c.locks, now, retryAfter, s.lucky))
+	var due time.Duration
+	if p := &s.program; p.HonoursRetryAfter {
+		retryAfter, _ := advice(s.sc, o)
+		due = p.LockEnds(booking.VisitID(c.visit), c.locks, now, retryAfter, s.lucky)
+	} else {
+		due = s.lostUntil(c.visit, uint32(c.locks), now)
+	}
+	if again == booking.StepSubmit {
+		s.pressAt(c, due)
+		return
+	}
+	s.schedule(c, due)
 }
 
 // replied lets a visit go on after an answer that it alone knows of; u is what its
@@ -879,15 +1005,22 @@ func (s *shard) formAtHand(c *cold, told time.Duration) {
 	now := told + 2*s.half
 	s.answer(booking.StepCatalogue, booking.OK, c.group, told, told, now)
 	c.state = uint8(policy.PhaseForm) | c.state&^0xf
-	s.schedule(c, s.program.FormFilled(booking.VisitID(c.visit), now, s.lucky))
+	s.pressAt(c, now+s.form.Of(s.luck.U64(booking.DrawForm, uint64(c.visit), 0))) // Program.FormFilled
 }
 
 // close ends whoever is under way as in-flight.
 func (s *shard) close() {
-	s.cal.All(func(c *cold) { s.over(c, policy.InFlight, 0) })
+	end := time.Duration(s.taken+1) << s.shift // before the run's when that was cut short
+	s.cal.All(func(n int64, c *cold) { s.cutShort(c, time.Duration(n)<<s.shift+time.Duration(c.at), end) })
 	for _, f := range s.fetches[s.fetched:] {
 		s.alive--
 		s.crowd.ended[f.group][policy.InFlight]++
 	}
 	s.fetches, s.fetched = nil, 0
+	for sec, n := range s.lost {
+		if n > 0 {
+			s.tally.countN(countPresses, sec, uint64(n))
+			s.tally.countN(countCoinLost, sec, uint64(n))
+		}
+	}
 }

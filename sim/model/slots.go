@@ -14,6 +14,10 @@ type slots struct {
 	idle  int // slots that are free, long since: when matters only to work that waits, and then there are none
 	heap  []time.Duration
 	lanes [4]lane
+
+	next  time.Duration // the earliest, and where it stands, while known
+	where int
+	known bool
 }
 
 // lane holds the ends of services that take the same time.
@@ -28,6 +32,9 @@ const never = time.Duration(math.MaxInt64)
 
 // earliest is when the next slot is free, and in which lane it stands; -1 = the heap.
 func (s *slots) earliest() (at time.Duration, where int) {
+	if s.known {
+		return s.next, s.where
+	}
 	at, where = never, -1
 	if len(s.heap) > 0 {
 		at = s.heap[0]
@@ -37,6 +44,7 @@ func (s *slots) earliest() (at time.Duration, where int) {
 			at, where = r.first(), i
 		}
 	}
+	s.next, s.where, s.known = at, where, true
 	return at, where
 }
 
@@ -59,6 +67,7 @@ func (s *slots) isFree(now time.Duration) bool {
 
 // reclaim makes the slots idle whose service has ended. No work may wait.
 func (s *slots) reclaim(now time.Duration) {
+	s.known = false
 	for i := range s.lanes {
 		for r := &s.lanes[i].ends; r.n > 0 && r.first() <= now; s.idle++ {
 			r.pop()
@@ -83,7 +92,9 @@ func (s *slots) drop() {
 		s.idle--
 		return
 	}
-	switch _, where := s.earliest(); where {
+	_, where := s.earliest()
+	s.known = false
+	switch where {
 	case -1:
 		s.dropFirst()
 	default:
@@ -94,6 +105,7 @@ func (s *slots) drop() {
 // use takes the earliest slot for a service that takes so long and ends then.
 func (s *slots) use(takes, end time.Duration) {
 	s.drop()
+	s.known = false
 	// The first lane is nearly always the right one.
 	if l := &s.lanes[0]; l.takes == takes && l.ends.n > 0 && l.ends.last() <= end {
 		l.ends.push(end)
@@ -125,6 +137,7 @@ func (s *slots) has(takes time.Duration) bool {
 }
 
 func (s *slots) push(at time.Duration) {
+	s.known = false
 	s.heap = append(s.heap, at)
 	i := len(s.heap) - 1
 	for i > 0 && s.heap[(i-1)/2] > s.heap[i] {

@@ -6,6 +6,7 @@ import (
 	"spillway/internal/booking"
 	"spillway/internal/policy"
 	"spillway/internal/record"
+	"spillway/sim/window"
 )
 
 // stock is what can be taken: duplicate check, stock, the queue's bound and the
@@ -107,7 +108,7 @@ func newHolders(users, stock int) holders {
 	if stock < users/16 { // an entry of the map takes as much as a dozen of the table
 		return holders{few: map[uint32]uint32{}}
 	}
-	return holders{table: make([]uint32, users)}
+	return holders{table: window.Make[uint32](users)}
 }
 
 // row is the user's row, plus one; 0 = none.

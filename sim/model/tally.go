@@ -42,21 +42,32 @@ type tally struct {
 	counts [counters][]uint64
 	bins   bins
 	runs   []spell // by step, outcome and group
+	tables []*tables
 
 	second int // the one asked for last, and where it begins
 	from   time.Duration
 }
 
 // spell is so many answers in a row that took the same time in the same second: most
-// do, and a histogram is a map.
+// do, and a histogram is a map. Where they take many times, a table counts them until
+// their second of the record is over.
 type spell struct {
 	sec      int32
 	n        uint32
 	response time.Duration
 	service  time.Duration
-	found    int32           // the second whose histograms are at hand
+	found    int32           // the second of the record whose histograms are at hand
+	varied   int32           // spells in it
 	hists    [2]*record.Hist // response and service; nil = none
+	tables   *tables         // nil = none
 }
+
+// tables count times that are both response and service, and those that differ.
+type tables struct{ both, response, service record.Dense }
+
+// worthTables is after how many spells in a second of the record the next are counted
+// in tables.
+const worthTables = 64
 
 // bins says into which second of the record a second of the run goes. Every second
 // has its own, but in runs of more than a quarter of an hour: there, away from the
@@ -100,29 +111,66 @@ func (t *tally) flush(r *spell, step booking.Step, o booking.Outcome, group uint
 	if r.n == 0 {
 		return
 	}
-	if r.hists[0] == nil || r.found != r.sec {
+	if sec := t.bins.of(r.sec); r.hists[0] == nil || r.found != sec {
+		t.settle(r)
 		at := time.Duration(r.sec) * time.Second
-		r.found = r.sec
+		r.found, r.varied = sec, 0
 		r.hists[0] = t.hist(uint8(step), record.Response, o, group, at)
 		r.hists[1] = t.hist(uint8(step), record.Service, o, group, at)
 	}
-	r.hists[0].AddN(r.response, uint64(r.n))
-	r.hists[1].AddN(r.service, uint64(r.n))
+	n := uint64(r.n)
 	r.n = 0
+	if r.varied++; r.varied > worthTables && r.tables == nil {
+		if free := len(t.tables); free > 0 {
+			r.tables, t.tables = t.tables[free-1], t.tables[:free-1]
+		} else {
+			r.tables = &tables{}
+		}
+	}
+	if d := r.tables; d != nil {
+		if r.response == r.service {
+			if d.both.AddN(r.response, n) {
+				return
+			}
+		} else if d.response.AddN(r.response, n) {
+			if !d.service.AddN(r.service, n) {
+				r.hists[1].AddN(r.service, n)
+			}
+			return
+		}
+	}
+	r.hists[0].AddN(r.response, n)
+	r.hists[1].AddN(r.service, n)
+}
+
+// settle moves what tables have counted to the histograms, and gives them back.
+func (t *tally) settle(r *spell) {
+	if d := r.tables; d != nil {
+		d.both.MoveTo(r.hists[0], r.hists[1])
+		d.response.MoveTo(r.hists[0])
+		d.service.MoveTo(r.hists[1])
+		r.tables, t.tables = nil, append(t.tables, d)
+	}
 }
 
 // flushAll leaves no run uncounted.
 func (t *tally) flushAll() {
 	for i := range t.runs {
+		r := &t.runs[i]
 		group := i % len(t.groups)
 		i /= len(t.groups)
-		t.flush(&t.runs[i*len(t.groups)+group], booking.Step(i/outcomeMax), booking.Outcome(i%outcomeMax), uint8(group))
+		t.flush(r, booking.Step(i/outcomeMax), booking.Outcome(i%outcomeMax), uint8(group))
+		t.settle(r)
 	}
 }
 
 // takeHists takes over the histograms of another tally, which starts new ones. Sums
 // of whole numbers do not depend on the order.
 func (t *tally) takeHists(o *tally) {
+	for i := range o.runs {
+		o.settle(&o.runs[i])
+		o.runs[i].hists = [2]*record.Hist{}
+	}
 	for k, h := range o.rec.Hists {
 		if mine, ok := t.rec.Hists[k]; ok {
 			mine.Merge(h)
@@ -132,9 +180,6 @@ func (t *tally) takeHists(o *tally) {
 	}
 	clear(o.rec.Hists)
 	clear(o.hists)
-	for i := range o.runs {
-		o.runs[i].hists = [2]*record.Hist{}
-	}
 }
 
 // add adds what another tally counted.
@@ -195,13 +240,25 @@ func (t *tally) secondOf(at time.Duration) int {
 
 func (t *tally) count(which int, at time.Duration) {
 	s := t.secondOf(at)
+	if c := t.counts[which]; s < len(c) {
+		c[s]++
+		return
+	}
+	t.countN(which, s, 1)
+}
+
+// countN counts n in a second.
+func (t *tally) countN(which, sec int, n uint64) {
 	c := t.counts[which]
-	for len(c) <= s {
+	for len(c) <= sec {
 		c = append(c, 0)
 	}
-	c[s]++
+	c[sec] += n
 	t.counts[which] = c
 }
+
+// takeBack uncounts what was counted at a moment.
+func (t *tally) takeBack(which int, at time.Duration) { t.counts[which][t.secondOf(at)]-- }
 
 // hist is the histogram of a span, found without hashing strings.
 func (t *tally) hist(span uint8, clock record.Clock, o booking.Outcome, group uint8, at time.Duration) *record.Hist {
@@ -226,6 +283,9 @@ func (t *tally) hist(span uint8, clock record.Clock, o booking.Outcome, group ui
 func (e *evening) closeTally() {
 	e.tally.flushAll()
 	for i, c := range e.tally.counts {
+		for len(c) > 0 && c[len(c)-1] == 0 { // taken back
+			c = c[:len(c)-1]
+		}
 		if len(c) > 0 {
 			e.rec.Counters[counterNames[i]] = c
 		}

@@ -57,29 +57,30 @@ type windows struct {
 	formFrom uint64 // a form whose draw is below this takes less than ahead
 
 	// The servers' part.
-	served   int64         // the window in hand
-	tries    tries         // submits on their way
-	submit   request       // the one in hand, as stock sees it
-	refusal  request       // the one in hand, as the door sees it
-	ways     ways          // how often each way was taken
-	holding  []uint32      // requests that are held
-	colds    []cold        // their visits, by request
-	hands    [][]hand      // of the window in hand, by shard
-	heads    []callQueue   // by shard
-	bound    time.Duration // answers before this are the shards' to act on
-	moved    []movedUser
-	movedOf  map[booking.UserID]uint32
-	freed    []uint32
-	idle     []uint32 // moved users whose last visit ended in this window
-	offered  []uint32 // moved users whose client was offered back in the last one
-	gone     [2]map[uint32]struct{}
-	goneAt   time.Duration // when the older of gone is forgotten
-	handed   uint64        // visits taken over
-	returned uint64        // visits given back
-	hits     []uint32      // catalogue copies that the edge served unasked, by look
-	opens    []opened      // visits that will be told that booking is open, from told on
-	told     int
-	onHand   func(uint64)
+	served     int64         // the window in hand
+	tries      tries         // submits on their way
+	submit     request       // the one in hand, as stock sees it
+	refusal    request       // the one in hand, as the door sees it
+	ways       ways          // how often each way was taken
+	holding    []uint32      // requests that are held
+	colds      []cold        // their visits, by request
+	hands      [][]hand      // of the window in hand, by shard
+	heads      []callQueue   // by shard
+	bound      time.Duration // answers before this are the shards' to act on
+	moved      []movedUser
+	movedOf    map[booking.UserID]uint32
+	freed      []uint32
+	idle       []uint32      // moved users whose last visit ended in this window
+	offered    []uint32      // moved users whose client was offered back in the last one
+	gone       [2]moments    // visits that were replaced, and when
+	goneAt     time.Duration // when the older of gone is forgotten
+	handed     uint64        // visits taken over
+	returned   uint64        // visits given back
+	hits       []uint32      // catalogue copies that the edge served unasked, by look
+	opens      []opened      // visits that will be told that booking is open, from told on
+	told       int
+	onHand     func(uint64)
+	catalogues catalogues
 
 	fromShards *des.Lane // what they hand over
 }
@@ -170,7 +171,6 @@ func (e *evening) openWindows() {
 	}
 	w.out, w.hands = make([][]arrival, len(w.shards)), make([][]hand, len(w.shards))
 	w.heads = make([]callQueue, len(w.shards))
-	w.gone = [2]map[uint32]struct{}{{}, {}}
 	w.hits = make([]uint32, e.watch.indexOf(e.end)+2)
 	w.onHand = w.take
 	w.fromShards = e.kernel.NewLane()
@@ -360,7 +360,7 @@ func (w *windows) serve(n int64) {
 	w.unholdLate(n)
 	w.cool(n)
 	if w.goneAt <= end {
-		w.gone[0], w.gone[1] = w.gone[1], map[uint32]struct{}{}
+		w.gone[0], w.gone[1] = w.gone[1], moments{}
 		w.goneAt = end + 2*e.program.Timeout + time.Second
 	}
 	if n == w.count-1 {
@@ -395,11 +395,23 @@ func (w *windows) schedule(n int64) {
 type callQueue struct {
 	sent  time.Duration
 	calls []call
+	near  int // so many are read ahead, see holders.touch
 }
 
 func (q *callQueue) look() {
 	if q.sent = never; len(q.calls) > 0 {
 		q.sent = q.calls[0].sent
+	}
+}
+
+// touch reads the holders' entries ahead for those whose ticket is asked for, or whose
+// submit follows.
+func (q *callQueue) touch(h *holders) {
+	q.near = min(64, len(q.calls))
+	for i := range q.calls[:q.near] {
+		if c := &q.calls[i]; c.step != booking.StepStatus {
+			h.touch(c.user)
+		}
 	}
 }
 
@@ -417,6 +429,10 @@ func (w *windows) nextCall() *call {
 	if q.sent == never {
 		return nil
 	}
+	if q.near == 0 {
+		q.touch(&w.e.stock.held)
+	}
+	q.near--
 	c := &q.calls[0]
 	q.calls = q.calls[1:]
 	q.look()
@@ -431,7 +447,7 @@ func (w *windows) take(arg uint64) {
 	user := booking.UserID(h.user)
 	switch h.kind {
 	case handGone:
-		w.gone[1][h.visit] = struct{}{}
+		w.gone[1].add(h.visit, now)
 		for _, o := range w.opens[w.told:] {
 			if o.visit == h.visit && now < o.at { // it will not come to the catalogue
 				w.hits[e.watch.indexOf(o.at+e.half)]--
@@ -536,12 +552,7 @@ func (w *windows) userOf(p *place) policy.User {
 
 // isGone reports whether a shard has sent word that a newer visit has come.
 func (w *windows) isGone(visit uint32) bool {
-	if len(w.gone[0])+len(w.gone[1]) == 0 {
-		return false
-	}
-	_, a := w.gone[1][visit]
-	_, b := w.gone[0][visit]
-	return a || b
+	return w.gone[1].has(visit) || w.gone[0].has(visit)
 }
 
 // open notes a visit that will be told that booking is open, and forgets those who

@@ -15,9 +15,11 @@ type chunk[E any] struct {
 	events []E
 }
 
-// bucket is one window's events: full chunks and a last one.
+// bucket is one window's events: full chunks and a last one, whose events it holds
+// itself, so that appending to it does not touch the chunk.
 type bucket[E any] struct {
 	first, last *chunk[E]
+	tail        []E
 }
 
 // Calendar keeps events by the number of the window in which they are due. E
@@ -69,22 +71,29 @@ func (c *Calendar[E]) Put(window int64, e E) {
 
 func (c *Calendar[E]) put(window int64, e E) {
 	b := &c.ring[window&int64(len(c.ring)-1)]
-	l := b.last
-	if l == nil || len(l.events) == c.each {
-		l = c.spare
-		if l == nil {
-			l = c.fresh()
-		} else {
-			c.spare, l.next = l.next, nil
-		}
-		if b.last == nil {
-			b.first = l
-		} else {
-			b.last.next = l
-		}
-		b.last = l
+	n := len(b.tail)
+	if n == cap(b.tail) {
+		c.grow(b)
+		n = 0
 	}
-	l.events = append(l.events, e)
+	b.tail = b.tail[:n+1]
+	b.tail[n] = e
+}
+
+// grow gives a bucket another chunk.
+func (c *Calendar[E]) grow(b *bucket[E]) {
+	l := c.spare
+	if l == nil {
+		l = c.fresh()
+	} else {
+		c.spare, l.next = l.next, nil
+	}
+	if b.last == nil {
+		b.first = l
+	} else {
+		b.last.events, b.last.next = b.tail, l
+	}
+	b.last, b.tail = l, l.events
 }
 
 // fresh makes a chunk, a slab of them at a time: the first few one by one, for a
@@ -118,6 +127,9 @@ func (c *Calendar[E]) Take(window int64, out []E) []E {
 			panic(fmt.Sprintf("window: window %d was passed over with events in it", c.now))
 		}
 		c.now++
+		if b.last != nil {
+			b.last.events = b.tail
+		}
 		for l := b.first; l != nil; {
 			out = append(out, l.events...)
 			c.n -= len(l.events)
@@ -130,18 +142,23 @@ func (c *Calendar[E]) Take(window int64, out []E) []E {
 	return out
 }
 
-// All yields every event that waits, in no stated order, and leaves it there.
-func (c *Calendar[E]) All(yield func(*E)) {
-	for i := range c.ring {
-		for l := c.ring[i].first; l != nil; l = l.next {
+// All yields every event that waits and its window, in no stated order, and leaves it
+// there.
+func (c *Calendar[E]) All(yield func(int64, *E)) {
+	for n := c.now; n < c.now+int64(len(c.ring)); n++ {
+		b := &c.ring[n&int64(len(c.ring)-1)]
+		if b.last != nil {
+			b.last.events = b.tail
+		}
+		for l := b.first; l != nil; l = l.next {
 			for j := range l.events {
-				yield(&l.events[j])
+				yield(n, &l.events[j])
 			}
 		}
 	}
 	for _, fs := range c.far {
 		for i := range fs {
-			yield(&fs[i].event)
+			yield(fs[i].window, &fs[i].event)
 		}
 	}
 }

@@ -24,8 +24,9 @@
 //
 //   - Buckets are lists of chunks of 4 KiB, so that appending touches one line of
 //     memory and emptied chunks serve the next bucket: memory follows what waits.
-//   - The sort is a radix sort of 8-byte keys that hold moment and place; the
-//     events themselves do not move.
+//   - The sort moves 8-byte keys that hold moment and place, not the events: one pass
+//     into about as many buckets as keys, for moments are spread over a window, and an
+//     insertion sort of the rest.
 //   - The crew spins for a tenth of a millisecond before it sleeps: a step lasts
 //     that long, and waking a thread costs as much.
 package window

@@ -36,7 +36,7 @@ func TestCalendarAgainstLists(t *testing.T) {
 				waiting += len(w)
 			}
 			seen := 0
-			c.All(func(*event) { seen++ })
+			c.All(func(int64, *event) { seen++ })
 			if c.Len() != waiting || seen != waiting {
 				t.Fatalf("seed %d, window %d: %d wait, Len says %d, All saw %d", seed, now, waiting, c.Len(), seen)
 			}

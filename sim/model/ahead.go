@@ -1,0 +1,193 @@
+package model
+
+import (
+	"math"
+	"time"
+
+	"spillway/internal/booking"
+	"spillway/internal/draw"
+	"spillway/internal/policy"
+)
+
+// Between two contacts with the servers a visit tosses its coin, loses, waits for the
+// button and tosses again, until it passes, gives up or is replaced by a newer visit.
+// All but the last follows from its draws, so a shard counts lost presses at once and
+// lets the visit wait for the moment that is none of them. A newer visit only notes
+// when it came: whoever wakes and finds itself replaced takes back what it has counted
+// beyond. Nobody else hears of a lost press.
+
+// gate is a config's gate as a visit meets it that runs ahead of time.
+type gate struct {
+	loses  bool   // some press may be lost, and its moment follows from the end of its lock
+	coin   bool   // the draw is the coin's, by user and epoch; else the visit's, by press
+	passes uint64 // a draw of 53 bits below this passes
+}
+
+// unitBits is how many bits of a draw draw.Unit uses.
+const unitBits = 53
+
+// drawsBelow is how many draws of 53 bits are below a share, as draw.Unit compares them.
+func drawsBelow(share float64) uint64 {
+	return uint64(math.Ceil(min(max(share, 0), 1) * (1 << unitBits))) // exact: scaled by a power of two
+}
+
+// gatesOf are the gates of the configs, by version. A press that is lost locks the
+// button; of the coin it must not hold it longer than that, or a moment would not
+// follow from the next.
+func gatesOf(runtimes []policy.Runtime, p *policy.Program) []gate {
+	out := make([]gate, len(runtimes))
+	for i, rt := range runtimes {
+		switch rt.Gate {
+		case policy.GateOriginal:
+			percent := int(rt.Probability*100 + 0.5)
+			low, high := uint64(0), uint64(1<<unitBits) // all below low pass, none from high on
+			for low < high {
+				if mid := low + (high-low)/2; policy.OriginalPasses(percent, draw.Unit(mid<<(64-unitBits))) {
+					low = mid + 1
+				} else {
+					high = mid
+				}
+			}
+			out[i] = gate{loses: low < 1<<unitBits, passes: low}
+		case policy.GateCoin:
+			out[i] = gate{coin: true, passes: drawsBelow(rt.Probability), loses: rt.Probability < 1 && rt.Coin.Period <= p.Lock}
+		}
+	}
+	return out
+}
+
+// aheadMost is how many presses a visit is led ahead at once: nearly all, but whoever
+// is replaced meanwhile stays in the calendar until its moment.
+const aheadMost = 24
+
+// pressAt lets a visit wait that presses at a moment unless it gives up then: past all
+// the presses that it loses.
+func (s *shard) pressAt(c *cold, due time.Duration) {
+	g := &s.gates[c.version]
+	if !g.loses || due >= s.runEnd {
+		s.schedule(c, due)
+		return
+	}
+	p := s.pages[c.visit>>pageBits]
+	if word, shift := p.of(c.visit); *word>>shift&dead != 0 {
+		s.schedule(c, due)
+		return
+	}
+	var (
+		id      = uint64(c.visit)
+		presses = uint32(c.presses)
+		locks   = uint32(c.locks)
+		locked  = c.phase() == policy.PhaseLocked
+		first   = due
+		most    = presses + aheadMost
+		line    policy.CoinLine
+		later   uint64 // the draw at next, if it was drawn with the one before
+		drawn   bool
+	)
+	if g.coin {
+		line = s.runtimes[c.version].Coin.Line(booking.UserID(c.user), due)
+	}
+	for presses < most {
+		if locked && s.givesUp(c.visit, locks) {
+			break
+		}
+		next := s.lostUntil(c.visit, locks+1, due)
+		if next >= s.runEnd {
+			break // it is this press that waits beyond the end
+		}
+		var u uint64
+		switch {
+		case !g.coin:
+			u = s.luck.U64(booking.DrawCoin, id, presses+1)
+		case drawn:
+			u, drawn = later, false
+		default: // two at once take hardly longer than one
+			u, later = line.Draws(line.Epoch(due), line.Epoch(next))
+			drawn = true
+		}
+		if u>>(64-unitBits) < g.passes {
+			break
+		}
+		s.lost[due/time.Second]++
+		presses++
+		locks++
+		locked = true
+		due = next
+	}
+	if n := presses - uint32(c.presses); n > 0 {
+		if c.presses == 0 {
+			c.first = first
+			s.crowd.reached[c.group][stagePressed]++
+			s.tally.count(countFirst, first)
+		}
+		s.events += uint64(n)
+		c.presses, c.locks = uint16(presses), uint16(locks-1)
+		c.lock(booking.StepSubmit, 0)
+		*c.lost() = uint16(n)
+		p.setAhead(c.visit, true)
+	}
+	s.schedule(c, due)
+}
+
+// givesUp is whether Program.GivesUp says so.
+func (s *shard) givesUp(visit, locks uint32) bool {
+	return s.luck.U64(booking.DrawGiveUp, uint64(visit), locks)>>(64-unitBits) < s.givesUpBelow
+}
+
+// lostUntil is Program.LostUntil, for locks that outlast any epoch, and LockEnds without
+// advice.
+func (s *shard) lostUntil(visit, n uint32, now time.Duration) time.Duration {
+	p := &s.program
+	d := p.Lock + s.luck.Between(booking.DrawHuman, uint64(visit), n, p.HumanMin, p.HumanMax)
+	if p.Jitter {
+		d += s.luck.Between(booking.DrawJitter, uint64(visit), n, 0, p.Lock/2)
+	}
+	return now + d
+}
+
+// takeBack makes a visit that waits until due, and has lost presses ahead of time, what
+// it was at a moment, and returns until when it waited then.
+func (s *shard) takeBack(c *cold, due, then time.Duration) time.Duration {
+	for ; *c.lost() > 0; *c.lost()-- {
+		at := due - s.lostUntil(c.visit, uint32(c.locks), 0)
+		if at <= then {
+			break
+		}
+		due = at
+		c.presses--
+		c.locks--
+		s.events--
+		s.lost[at/time.Second]--
+		if c.presses == 0 {
+			s.crowd.reached[c.group][stagePressed]--
+			s.tally.takeBack(countFirst, at)
+		}
+	}
+	return due
+}
+
+// overtaken ends a visit that has lost presses ahead of time and waits until due, but
+// was replaced before.
+func (s *shard) overtaken(c *cold, p *page, due time.Duration) {
+	then, _ := s.cut.take(c.visit)
+	s.takeBack(c, due, then)
+	p.setAhead(c.visit, false)
+	s.over(c, policy.Superseded, due)
+}
+
+// cutShort ends a visit that waits until due, beyond the end of a run that was cut
+// short at a moment.
+func (s *shard) cutShort(c *cold, due, at time.Duration) {
+	final := policy.InFlight
+	if p := s.pages[c.visit>>pageBits]; p.runsAhead(c.visit) {
+		then, replaced := s.cut.take(c.visit)
+		if !replaced {
+			then = at - 1
+		}
+		if due = s.takeBack(c, due, then); replaced && due < at {
+			final = policy.Superseded
+		}
+		p.setAhead(c.visit, false)
+	}
+	s.over(c, final, 0)
+}
