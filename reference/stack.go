@@ -251,7 +251,7 @@ func (s *Stack) openMode(ctx context.Context) error {
 		return err
 	}
 	so := stock.Options{Event: c.Event, Items: len(c.Stock.Items), Stream: queue.StreamKey(c.Event), Depth: depth,
-		Results: ledger.ResultsKey(c.Event), Entries: lots, BatchMax: batch, Linger: c.Stock.Linger, Tickets: tickets, Clock: s.clock}
+		Results: ledger.ResultsKey(c.Event), Entries: lots, Rules: c.Lottery, BatchMax: batch, Linger: c.Stock.Linger, Tickets: tickets, Clock: s.clock}
 	if s.store, err = stock.New(s.stores.client, so); err != nil {
 		return err
 	}
@@ -316,7 +316,7 @@ func (s *Stack) seat(name string, qo queue.Options, so stock.Options) (*seat, er
 	out := &seat{client: client, source: &repeater{Source: q}, life: newLife()}
 	keeper := ledger.Keeper(db)
 	if c.Mode == booking.ModeLottery {
-		keeper = db.Entries()
+		keeper = db.Entries(c.Lottery)
 	}
 	wo := ledger.WriterOptions{Source: out.source, Keeper: mortalKeeper{keeper, out.life}, Cache: cache, Refund: store.Refund, Epoch: db.Epoch, Rate: c.Ledger.Rate,
 		Every: c.Ledger.Every, Clock: s.clock, OnRow: s.watch.onRow, OnBatch: s.watch.onBatch}
