@@ -1,0 +1,68 @@
+package lottery
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+
+	"spillway/internal/booking"
+	"spillway/internal/policy"
+)
+
+// ID is the public name of an entry: what stands in a sealed list. Whoever has the
+// ticket can work it out, and nobody can go back: the ticket reads results and
+// changes the entry, so it must be in no list.
+type ID [16]byte
+
+const (
+	idLabel     = "spillway lottery entry v1\x00"
+	changeLabel = "spillway lottery change v1\x00"
+)
+
+// PublicID is the first 16 bytes of SHA-256 over "spillway lottery entry v1", a zero
+// byte and the 16 bytes of the ticket. An edit keeps the ticket and so the id.
+func PublicID(t booking.Ticket) (id ID) {
+	sum := sha256.Sum256(append([]byte(idLabel), t[:]...))
+	copy(id[:], sum[:])
+	return id
+}
+
+// String returns 32 lower-case hex digits.
+func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseID reads 32 lower-case hex digits. It fails on anything else.
+func ParseID(s string) (ID, error) {
+	t, err := booking.ParseTicket(s)
+	if err != nil {
+		return ID{}, fmt.Errorf("id %.40q: want 32 lower-case hex digits", s)
+	}
+	return ID(t), nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (id *ID) UnmarshalText(text []byte) (err error) {
+	*id, err = ParseID(string(text))
+	return err
+}
+
+// changeTicket names a change of an entry, so that the same wish is the same change
+// whichever gateway takes it and however often: an edit by its day and what it says, a
+// withdrawal by itself. Who does not have the entry's ticket cannot make it.
+func changeTicket(entry booking.Ticket, c booking.Change, day policy.Day, item int, other bool) (t booking.Ticket) {
+	b := append([]byte(changeLabel), entry[:]...)
+	b = append(b, byte(c))
+	if c == booking.ChangeEdit {
+		b = binary.BigEndian.AppendUint32(b, uint32(day))
+		b = binary.BigEndian.AppendUint32(b, uint32(item))
+		if other {
+			b = append(b, 1)
+		}
+	}
+	sum := sha256.Sum256(b)
+	copy(t[:], sum[:])
+	return t
+}
