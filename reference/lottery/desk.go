@@ -64,6 +64,7 @@ type Ledger interface {
 type Answer struct {
 	Outcome booking.Outcome
 	Ticket  booking.Ticket // of the entry
+	Change  booking.Ticket // of a change that was accepted
 	Why     string         // in words, of a refusal
 	From    time.Duration  // when the same wish may be granted, Unix time; 0 = not said
 	Holding *Holding       // the entry, once it is written; to Look alone
@@ -200,7 +201,7 @@ func (d *Desk) Edit(ctx context.Context, t booking.Ticket, item int, other bool)
 		case err != nil:
 			return Answer{Outcome: booking.Unknown}, err
 		case o == booking.Pending:
-			return Answer{Outcome: booking.Queued, Ticket: t}, nil
+			return Answer{Outcome: booking.Queued, Ticket: t, Change: c.Ticket}, nil
 		case v != policy.LotteryOver && h.Edited > 0 && d.rules.Day(h.Edited) == today && h.Item == item && h.Other == other:
 			return Answer{Outcome: booking.Confirmed, Ticket: t}, nil
 		}
@@ -221,7 +222,7 @@ func (d *Desk) Edit(ctx context.Context, t booking.Ticket, item int, other bool)
 		if !again {
 			d.edits.Add(1)
 		}
-		return Answer{Outcome: o, Ticket: t}, err
+		return Answer{Outcome: o, Ticket: t, Change: c.Ticket}, err
 	case booking.Duplicate:
 		return d.edited(d.rules.Start(today+1) + d.rules.EditFrom), nil
 	case booking.Refused:
@@ -269,7 +270,7 @@ func (d *Desk) Withdraw(ctx context.Context, t booking.Ticket) (Answer, error) {
 	if !again {
 		d.withdrawals.Add(1)
 	}
-	return Answer{Outcome: o, Ticket: t}, err
+	return Answer{Outcome: o, Ticket: t, Change: c.Ticket}, err
 }
 
 // Look is what became of an entry: confirmed with the entry as the ledger holds it,
