@@ -42,7 +42,8 @@ func CloseDay(ctx context.Context, at Ready, c Config, day policy.Day, within ti
 	if c.Mode != booking.ModeLottery || len(c.Stock.Items) == 0 {
 		return errors.New("closing a day: want the config of a lottery, with its items")
 	}
-	db, err := ledger.Open(ctx, at.Database, ledger.DBOptions{})
+	tap := c.crashTap()
+	db, err := ledger.Open(ctx, at.Database, ledger.DBOptions{Tap: tap})
 	if err != nil {
 		if errors.Is(err, ledger.ErrDatabase) {
 			return fmt.Errorf("closing %v: %w", day, err)
@@ -56,6 +57,9 @@ func CloseDay(ctx context.Context, at Ready, c Config, day policy.Day, within ti
 			return err
 		}
 		defer client.Close() // nothing to lose
+		if tap != nil {
+			client.AddHook(TapRedis(tap))
+		}
 	}
 	return CloseDayStores(ctx, client, db, c, clock.WallFrom(time.Unix(0, 0)), day, within)
 }
