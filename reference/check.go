@@ -42,6 +42,9 @@ func (c Config) defaults() Config {
 	if c.Admission.Gate == 0 {
 		c.Admission.Gate, c.Admission.Probability = policy.GateOff, 1
 	}
+	if c.Lottery == (policy.LotteryRules{}) {
+		c.Lottery = policy.DefaultLotteryRules()
+	}
 	if c.Role == RoleGateway {
 		if c.Share == 0 {
 			c.Share = 1
@@ -97,6 +100,9 @@ func (c Config) check() error {
 		if t.d < 0 {
 			return fmt.Errorf("%s: %v: want a duration of 0 or more", t.key, t.d)
 		}
+	}
+	if err := c.Lottery.Check(); err != nil {
+		return fmt.Errorf("lottery.%w", err)
 	}
 	if c.Crash != "" {
 		if _, _, err := parseCrash(c.Crash); err != nil {

@@ -56,6 +56,11 @@ type Config struct {
 	Stock     StockConfig     `json:"stock"`
 	Queue     QueueConfig     `json:"queue"`
 	Ledger    LedgerConfig    `json:"ledger"`
+	// Lottery are the rules of mode lottery; none = policy.DefaultLotteryRules.
+	Lottery policy.LotteryRules `json:"lottery"`
+	// ReceiptKey signs the receipts of lottery entries: an Ed25519 private key as PEM
+	// (PKCS #8); "" = receipts bear no signature.
+	ReceiptKey string `json:"receipt_key"`
 }
 
 // Layers are the words of the switches, each with what is done when it is off.

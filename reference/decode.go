@@ -137,6 +137,22 @@ func decodeSubmit(body []byte, items int) (wire.Submit, error) {
 	return s.Submit, nil
 }
 
+// decodeEdit reads an edit as decodeSubmit does a submit.
+func decodeEdit(body []byte, items int) (wire.Edit, error) {
+	var e struct {
+		wire.Edit
+		Item *int `json:"item"` // a missing item is not item 0
+	}
+	if err := strict(body, &e); err != nil {
+		return wire.Edit{}, err
+	}
+	if e.Item == nil || *e.Item < 0 || *e.Item >= items {
+		return wire.Edit{}, fmt.Errorf("item: want a number from 0 to %d", items-1)
+	}
+	e.Edit.Item = *e.Item
+	return e.Edit, nil
+}
+
 // strict decodes exactly one JSON object without unknown fields. Its errors do
 // not repeat what was sent.
 func strict(body []byte, into any) error {

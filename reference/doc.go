@@ -124,7 +124,7 @@
 // the default bound so 160 MB. The admin part holds 256. What no server can tell by itself is left to the edge before it: a
 // share for each address, and TLS.
 //
-// Bodies come with a Content-Length and with POST only; anything else is refused
+// Bodies come with a Content-Length and with POST or PUT only; anything else is refused
 // and the connection ends, so that no two readers see different requests in it
 // (framing). A peer that vanishes without a word is one of the above.
 //

@@ -255,10 +255,10 @@ func (d *door) before(next http.HandlerFunc) http.HandlerFunc {
 			w.Header().Set("Connection", "close")
 			d.counts.add(abuseFraming)
 			refuse(w, http.StatusLengthRequired, "body: want it with a Content-Length")
-		case r.Method != http.MethodPost:
+		case r.Method != http.MethodPost && r.Method != http.MethodPut:
 			w.Header().Set("Connection", "close")
 			d.counts.add(abuseFraming)
-			refuse(w, http.StatusBadRequest, "body: want none but with POST")
+			refuse(w, http.StatusBadRequest, "body: want none but with POST or PUT")
 		default:
 			next(w, r)
 		}

@@ -51,7 +51,11 @@ func (s *Stack) visitors(w http.ResponseWriter, r *http.Request) {
 		}
 	case strings.HasPrefix(path, wire.PathBookings+"/"):
 		if s.allow(w, r, http.MethodGet) {
-			s.poll(w, r, path[len(wire.PathBookings)+1:])
+			s.poll(w, r, path[len(wire.PathBookings)+1:], false)
+		}
+	case strings.HasPrefix(path, wire.PathEntries+"/"):
+		if s.allow(w, r, http.MethodGet, http.MethodPut, http.MethodDelete) {
+			s.entry(w, r, path[len(wire.PathEntries)+1:])
 		}
 	case staticStep(path) != 0:
 		if s.allow(w, r, http.MethodGet, http.MethodHead) {
@@ -172,6 +176,9 @@ func (s *Stack) reply(w http.ResponseWriter, v *visit, o booking.Outcome, body *
 	if body == nil {
 		body = &wire.Answer{}
 	}
+	if at := time.Duration(body.NotBefore) * time.Millisecond; at > 0 && !noRetry {
+		retryAfter = max(retryAfter, at-s.clock.Now())
+	}
 	body.Outcome = o.String()
 	wire.Reply(w, o, retryAfter, noRetry, body)
 }
@@ -277,7 +284,7 @@ func (s *Stack) submit(w http.ResponseWriter, r *http.Request, entry bool) {
 	if answer.outcome == booking.Invalid { // the form was right, so the key is another's
 		s.abuses.add(abuseKey)
 	}
-	s.reply(w, &v, answer.outcome, nil)
+	s.reply(w, &v, answer.outcome, &wire.Answer{Message: answer.why, NotBefore: answer.from.Milliseconds()})
 }
 
 // identify makes a phone number the person who books. It goes no further than
@@ -301,23 +308,35 @@ type result struct {
 	outcome booking.Outcome
 	ticket  booking.Ticket
 	waited  time.Duration // accepted to written, once confirmed
+	why     string        // in words, of a refusal of the lottery's
+	from    time.Duration // when it may be granted, Unix time; 0 = not said
 }
 
-func (s *Stack) poll(w http.ResponseWriter, r *http.Request, name string) {
+// ticket reads the ticket of a path. ok is false when it has answered already.
+func (s *Stack) ticket(w http.ResponseWriter, v *visit, name string) (t booking.Ticket, ok bool) {
+	t, err := booking.ParseTicket(name)
+	if err != nil {
+		s.abuses.add(abuseMalformed)
+		s.reply(w, v, booking.Invalid, &wire.Answer{Message: "ticket: want 32 lower-case hex digits"})
+		return t, false
+	}
+	// Without a secret a restart makes other tickets, and old ones are still good.
+	if s.config.Secret != "" && !s.tickets.Made(t) {
+		s.abuses.add(abuseTicket)
+		s.reply(w, v, booking.Unknown, &wire.Answer{Ticket: name})
+		return t, false
+	}
+	return t, true
+}
+
+// poll answers what became of a ticket, and with whole set tells the lottery entry.
+func (s *Stack) poll(w http.ResponseWriter, r *http.Request, name string, whole bool) {
 	v, ok := s.begin(w, r, booking.StepPoll)
 	if !ok {
 		return
 	}
-	ticket, err := booking.ParseTicket(name)
-	if err != nil {
-		s.abuses.add(abuseMalformed)
-		s.reply(w, &v, booking.Invalid, &wire.Answer{Message: "ticket: want 32 lower-case hex digits"})
-		return
-	}
-	// Without a secret a restart makes other tickets, and old ones are still good.
-	if s.config.Secret != "" && !s.tickets.Made(ticket) {
-		s.abuses.add(abuseTicket)
-		s.reply(w, &v, booking.Unknown, &wire.Answer{Ticket: name})
+	ticket, ok := s.ticket(w, &v, name)
+	if !ok {
 		return
 	}
 	o := booking.Degraded
@@ -334,7 +353,14 @@ func (s *Stack) poll(w http.ResponseWriter, r *http.Request, name string) {
 		s.reply(w, &v, o, nil)
 		return
 	}
-	answer, err := s.mode.poll(s.work, ticket)
+	var answer result
+	var entry *wire.Entry
+	var err error
+	if whole {
+		answer, entry, err = s.look(s.work, ticket)
+	} else {
+		answer, err = s.mode.poll(s.work, ticket)
+	}
 	s.station.Leave(pass)
 	if err != nil {
 		s.failed(err)
@@ -344,7 +370,7 @@ func (s *Stack) poll(w http.ResponseWriter, r *http.Request, name string) {
 	if answer.outcome == booking.Unknown {
 		s.abuses.add(abuseTicket)
 	}
-	s.reply(w, &v, answer.outcome, &wire.Answer{Ticket: name, WaitedMicros: answer.waited.Microseconds()})
+	s.reply(w, &v, answer.outcome, &wire.Answer{Ticket: name, WaitedMicros: answer.waited.Microseconds(), Entry: entry})
 }
 
 // static answers config and catalogue: from the edge, or without one from the

@@ -81,6 +81,49 @@ func FuzzVisitors(f *testing.F) {
 	})
 }
 
+// Any request for an entry of a lottery gets one answer of the contract, and whoever
+// only has read it can still be read.
+func FuzzEntries(f *testing.F) {
+	c := lots()
+	c.Stock.BatchMax, c.Stock.Linger = 1, 0
+	s := serve(f, c)
+	own := s.submitAs(f, 1, "own", 0).answer.Ticket
+	until(f, "the ledger", func() bool { return s.entryOf(f, "GET", own, "").outcome == booking.Confirmed.String() })
+	for _, x := range [][3]string{
+		{"GET", own, ""}, {"PUT", own, `{"item":1,"other":true}`}, {"PUT", own, `{"item":1e309}`}, {"PUT", own, `{"item":1}{}`}, {"DELETE", "", ""},
+		{"DELETE", strings.Repeat("0", 32), ""}, {"HEAD", own, ""}, {"PUT", "../" + own, `{}`}, {"PATCH", own, `{"item":-1}`},
+	} {
+		f.Add(x[0], x[1], []byte(x[2]))
+	}
+	handler := s.doors[0].before(s.visitors)
+	f.Fuzz(func(t *testing.T, method, ticket string, body []byte) {
+		if method == http.MethodDelete && ticket == own {
+			return
+		}
+		r, err := http.NewRequest(method, "http://x"+wire.PathEntries+"/", bytes.NewReader(body))
+		if err != nil {
+			return
+		}
+		r.URL.Path += ticket
+		w := httptest.NewRecorder()
+		handler(w, r)
+		o, err := booking.ParseOutcome(w.Header().Get(wire.HeaderOutcome))
+		if err != nil || o >= booking.Timeout || w.Code < 200 || w.Code > 599 || o == booking.Invalid && (w.Code < 400 || w.Code > 499) {
+			t.Fatalf("%s %q %q: %d, %v", method, ticket, body, w.Code, err)
+		}
+		var a wire.Answer
+		if w.Header().Get("Content-Type") == "application/json" && (json.Unmarshal(w.Body.Bytes(), &a) != nil || w.Body.Len() > 600 ||
+			strings.Contains(a.Message, "\n") || a.Outcome != o.String()) {
+			t.Fatalf("%s %q %q: answered %q", method, ticket, body, w.Body)
+		}
+		w = httptest.NewRecorder()
+		handler(w, httptest.NewRequest("GET", wire.PathEntries+"/"+own, nil))
+		if json.Unmarshal(w.Body.Bytes(), &a) != nil || a.Entry == nil || a.Entry.Item < 0 || a.Entry.Item > 2 || a.Entry.State != "live" {
+			t.Fatalf("after %s %q %q: %q", method, ticket, body, w.Body)
+		}
+	})
+}
+
 // Any call of the admin part, token in hand, is done or refused in one line.
 func FuzzAdmin(f *testing.F) {
 	for _, x := range [][2]string{

@@ -143,7 +143,11 @@ func (g *Guard) rebuild(ctx context.Context) error {
 	if err := g.o.Store.Restore(ctx, token, w.holders()); err != nil {
 		return err
 	}
-	if err := g.o.Store.Reopen(ctx, token, g.o.Items, free); err != nil {
+	sealed, err := g.o.DB.Sealed(ctx)
+	if err != nil {
+		return err
+	}
+	if err := g.o.Store.Reopen(ctx, token, g.o.Items, free, sealed); err != nil {
 		return err
 	}
 	g.rebuilt++
@@ -234,6 +238,9 @@ func (g *Guard) count(ctx context.Context, token int64, w *waiting) (free []int,
 	}
 	for _, h := range w.holders() {
 		h := w.of[h.Ticket]
+		if h.Change != 0 {
+			continue // it holds nothing; the ledger judges it
+		}
 		if h.Item < 0 || h.Item >= len(free) {
 			lose(h, "its item is not on sale")
 		} else if users[h.User] != nil {
@@ -255,7 +262,7 @@ func (g *Guard) count(ctx context.Context, token int64, w *waiting) (free []int,
 		h := w.of[a.Ticket]
 		if h != nil {
 			w.of[a.Ticket] = nil
-		} else if h = users[a.User]; h != nil && w.of[h.Ticket] != nil {
+		} else if h = users[a.User]; h != nil && w.of[h.Ticket] != nil && !g.o.Lottery { // an old entry may be over; the ledger judges
 			lose(h, "its user is booked under another ticket")
 		}
 		page = append(page, stock.Holder{Accepted: a})

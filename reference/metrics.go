@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"spillway/internal/booking"
+	"spillway/reference/lottery"
 )
 
 // silence is where net/http logs what clients do wrong. It is counted elsewhere
@@ -77,6 +78,8 @@ var (
 	descFetches    = desc("edge_fetches_total", "Fetches from the origin.")
 	descFetchFail  = desc("edge_fetch_failures_total", "Fetches that failed.")
 	descEntries    = desc("lottery_entries_total", "Lottery entries taken.")
+	descChanges    = desc("lottery_changes_total", "Changes of lottery entries accepted.", "change")
+	descDeskNo     = desc("lottery_refused_total", "Refusals of the lottery's desk, by reason.", "reason")
 	descAbuses     = desc("front_refused_total", "Clients refused or cut off, by kind.", "kind")
 	descOpen       = desc("front_open_connections", "Connections by part.", "part")
 	descErrors     = desc("stores_errors_total", "Failures of a store that a request met.")
@@ -197,7 +200,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		count(descFetchFail, float64(e.Failures))
 	}
 	if s.desk != nil {
-		taken, _ := s.desk.Taken()
-		count(descEntries, float64(taken))
+		x := s.desk.Counts()
+		count(descEntries, float64(x.Taken))
+		count(descChanges, float64(x.Edits), booking.ChangeEdit.String())
+		count(descChanges, float64(x.Withdrawals), booking.ChangeWithdraw.String())
+		for _, reason := range lottery.Reasons() {
+			count(descDeskNo, float64(x.Refused[reason]), reason)
+		}
 	}
 }

@@ -59,8 +59,8 @@ func (m *streamed) submit(ctx context.Context, v *visit, in wire.Submit) (result
 		return result{outcome: o}, nil
 	}
 	if m.desk != nil {
-		o, t, err := m.desk.Enter(ctx, lottery.Request{User: v.person, Item: in.Item, Key: v.key, Other: in.Other})
-		return result{outcome: o, ticket: t}, err
+		a, err := m.desk.Enter(ctx, lottery.Request{User: v.person, Item: in.Item, Key: v.key, Other: in.Other, Senior: in.Senior})
+		return result{outcome: a.Outcome, ticket: a.Ticket, why: a.Why, from: a.From}, err
 	}
 	r, err := m.store.Take(ctx, stock.Submit{User: v.person, Item: in.Item, Key: v.key})
 	return result{outcome: r.Outcome, ticket: r.Ticket}, err
@@ -70,20 +70,6 @@ func (m *streamed) poll(ctx context.Context, t booking.Ticket) (result, error) {
 	r, err := m.cache.Get(ctx, t)
 	return result{outcome: r.Outcome, ticket: t, waited: r.Waited}, err
 }
-
-// entries is stock's entries form as the lottery's desk sees it.
-type entries struct{ store *stock.Store }
-
-var _ lottery.Store = entries{}
-
-// Enter implements lottery.Store.
-func (e entries) Enter(ctx context.Context, in lottery.Request) (booking.Outcome, booking.Ticket, bool, error) {
-	r, err := e.store.Take(ctx, stock.Submit{User: in.User, Item: in.Item, Key: in.Key, Other: in.Other})
-	return r.Outcome, r.Ticket, r.Replay, err
-}
-
-// Count implements lottery.Store.
-func (e entries) Count(ctx context.Context) (int, error) { return e.store.Count(ctx) }
 
 // direct is the synchronous way: lossless mode, and any mode with the queue
 // switched off.

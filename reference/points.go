@@ -21,6 +21,7 @@ import (
 // visible", and those of dead letters, refunds and rebuilds.
 var steps = []string{
 	"stock.take", "stock.refund", "stock.offer", "stock.withdraw", "stock.begin", "stock.restore", "stock.open", "stock.readmit",
+	"stock.change", "stock.seal",
 	"queue.open", "queue.read", "queue.claim", "queue.ack", "queue.bury",
 	"ledger.begin", "ledger.commit", "ledger.rollback",
 	"results.put",

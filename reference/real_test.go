@@ -26,6 +26,11 @@ func onReal(t *testing.T, redisURL string) {
 		c.Redis, c.Database, c.Event = redisURL, pg.Database(t), fmt.Sprintf("sale%d", sales)
 	}
 	t.Run("bookings", func(t *testing.T) { bookingInEachMode(t, use) })
+	t.Run("lottery", func(t *testing.T) {
+		c := lots()
+		use(t, &c)
+		lotteryLives(t, c)
+	})
 	t.Run("graceful stop", func(t *testing.T) {
 		c := sale()
 		use(t, &c)

@@ -81,7 +81,7 @@ type books struct {
 // the queue. It talks to nobody.
 func newBooks(client redis.UniversalClient, db *ledger.DB, c Config, clk clock.Clock, consumer string) (b books, err error) {
 	if b.stock, err = stock.New(client, stock.Options{Event: c.Event, Items: len(c.Stock.Items), Stream: queue.StreamKey(c.Event),
-		Entries: c.Mode == booking.ModeLottery, Clock: clk}); err != nil {
+		Entries: c.Mode == booking.ModeLottery, Rules: c.Lottery, Clock: clk}); err != nil {
 		return b, err
 	}
 	if b.queue, err = queue.New(client, queue.Options{Event: c.Event, Consumer: consumer, Clock: clk}); err != nil {

@@ -116,7 +116,7 @@ func (r *repairer) repair(ctx context.Context, d Discrepancy) (done bool, err er
 	a := booking.Accepted{Ticket: d.Ticket, User: d.User, Item: d.Item}
 	switch d.Kind {
 	case ledger.Stranded:
-		return true, r.queue.Put(ctx, a)
+		return true, r.queue.Put(ctx, d.Accepted)
 	case ledger.Unrefunded:
 		if err := r.settle(ctx, d.Ticket, booking.Refused); err != nil {
 			return false, err

@@ -10,6 +10,7 @@ import (
 	"spillway/internal/booking"
 	"spillway/internal/wire"
 	"spillway/reference/ledger"
+	"spillway/reference/lottery"
 	"spillway/reference/queue"
 	"spillway/reference/stock"
 )
@@ -421,8 +422,14 @@ func (s *Stack) totals() map[string]float64 {
 		t["ledger.dead"], t["ledger.errors"] = float64(st.Dead), float64(st.Errors)
 	}
 	if s.desk != nil {
-		taken, repeated := s.desk.Taken()
-		t["lottery.entries"], t["lottery.repeated"] = float64(taken), float64(repeated)
+		x := s.desk.Counts()
+		t["lottery.entries"], t["lottery.repeated"] = float64(x.Taken), float64(x.Repeated)
+		t["lottery.edits"], t["lottery.withdrawals"] = float64(x.Edits), float64(x.Withdrawals)
+		for _, reason := range lottery.Reasons() {
+			if n := x.Refused[reason]; n > 0 {
+				t["lottery.refused."+reason] = float64(n)
+			}
+		}
 	}
 	return t
 }

@@ -3,6 +3,7 @@ package reference
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -43,14 +44,15 @@ type Stack struct {
 
 	stores     *stores
 	db         *ledger.DB
-	store      *stock.Store     // nil when direct
-	queue      *queue.Queue     // nil when direct
-	writer     *writers         // nil when direct, and in a gateway
-	lease      *lease           // of a writer with a role; nil = it writes alone
-	board      *board           // of a role; nil = one process is all there is
-	lossless   *ledger.Lossless // nil when streamed
-	guarding   *guardLoop       // nil when direct
-	desk       *lottery.Desk    // lottery only
+	store      *stock.Store       // nil when direct
+	queue      *queue.Queue       // nil when direct
+	writer     *writers           // nil when direct, and in a gateway
+	lease      *lease             // of a writer with a role; nil = it writes alone
+	board      *board             // of a role; nil = one process is all there is
+	lossless   *ledger.Lossless   // nil when streamed
+	guarding   *guardLoop         // nil when direct
+	desk       *lottery.Desk      // lottery only
+	receiptKey ed25519.PrivateKey // of lottery entries; nil = their receipts are not signed
 	mode       mode
 	edge       *edge.Edge // nil when off, or before the gateway
 	catalogues [2]edge.Object
@@ -98,6 +100,11 @@ func Open(ctx context.Context, c Config, clocks ...clock.Clock) (*Stack, error) 
 	}
 	s.shift.Store(int64(s.clock.Now()))
 	var err error
+	if c.ReceiptKey != "" {
+		if s.receiptKey, err = lottery.ReceiptKey([]byte(c.ReceiptKey)); err != nil {
+			return nil, fmt.Errorf("config: %w", err)
+		}
+	}
 	if s.name, err = memberName(c.Role); err != nil {
 		return nil, err
 	}
@@ -251,7 +258,7 @@ func (s *Stack) openMode(ctx context.Context) error {
 		return err
 	}
 	so := stock.Options{Event: c.Event, Items: len(c.Stock.Items), Stream: queue.StreamKey(c.Event), Depth: depth,
-		Results: ledger.ResultsKey(c.Event), Entries: lots, BatchMax: batch, Linger: c.Stock.Linger, Tickets: tickets, Clock: s.clock}
+		Results: ledger.ResultsKey(c.Event), Entries: lots, Rules: c.Lottery, BatchMax: batch, Linger: c.Stock.Linger, Tickets: tickets, Clock: s.clock}
 	if s.store, err = stock.New(s.stores.client, so); err != nil {
 		return err
 	}
@@ -262,7 +269,7 @@ func (s *Stack) openMode(ctx context.Context) error {
 	s.guarding = newGuardLoop(s)
 	m := &streamed{s: s, store: s.store, cache: cache}
 	if lots {
-		s.desk = lottery.New(entries{s.store})
+		s.desk = NewDesk(s.store, s.db, cache, c.Lottery, s.clock)
 		m.desk = s.desk
 	}
 	s.mode = m
@@ -316,7 +323,7 @@ func (s *Stack) seat(name string, qo queue.Options, so stock.Options) (*seat, er
 	out := &seat{client: client, source: &repeater{Source: q}, life: newLife()}
 	keeper := ledger.Keeper(db)
 	if c.Mode == booking.ModeLottery {
-		keeper = db.Entries()
+		keeper = db.Entries(c.Lottery)
 	}
 	wo := ledger.WriterOptions{Source: out.source, Keeper: mortalKeeper{keeper, out.life}, Cache: cache, Refund: store.Refund, Epoch: db.Epoch, Rate: c.Ledger.Rate,
 		Every: c.Ledger.Every, Clock: s.clock, OnRow: s.watch.onRow, OnBatch: s.watch.onBatch}

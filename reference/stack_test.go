@@ -246,8 +246,8 @@ func TestLotteryTakesEntries(t *testing.T) {
 	if n, err := s.db.EntryCount(context.Background()); err != nil || n != 29 {
 		t.Errorf("%d entries in the ledger, %v; want 29", n, err)
 	}
-	if taken, repeated := s.desk.Taken(); taken != 29 || repeated != 1 {
-		t.Errorf("taken %d, repeated %d", taken, repeated)
+	if x := s.desk.Counts(); x.Taken != 29 || x.Repeated != 1 {
+		t.Errorf("%+v", x)
 	}
 	rep, err := Reconcile(context.Background(), s.Ready(), c, Reconciling{Drained: true})
 	if err != nil || !rep.OK() {

@@ -29,6 +29,7 @@ type serveCmd struct {
 	Phones      bool           `help:"A person is told by the phone number of the submit; wants a secret."`
 	Share       string         `placeholder:"1/N" help:"A gateway's part of the pooled limits, as in 1/16."`
 	Members     []string       `placeholder:"URL" help:"Admin URLs that control speaks for; comma or repeated."`
+	ReceiptKey  string         `placeholder:"FILE" help:"Signs the receipts of lottery entries: an Ed25519 key in PEM, as openssl genpkey -algorithm ed25519 makes it."`
 	Native      bool           `help:"No modelled slots and service times: the code's own capacity."`
 }
 
@@ -114,6 +115,18 @@ func (c *serveCmd) configuration(a *app) (reference.Config, error) {
 		cfg.Listen, cfg.AdminListen, cfg.AdminToken = c.Listen, c.AdminListen, c.AdminToken
 		cfg.Secret, cfg.Phones = c.Secret, c.Phones
 		cfg.Redis, cfg.Database = c.Redis, c.DB
+		if c.ReceiptKey != "" {
+			f, err := os.Open(c.ReceiptKey)
+			if err != nil {
+				return cfg, badInput(fmt.Errorf("cannot read the receipt key: %w", err))
+			}
+			defer f.Close()
+			key, err := io.ReadAll(io.LimitReader(f, maxConfig))
+			if err != nil {
+				return cfg, badInput(fmt.Errorf("cannot read the receipt key: %w", err))
+			}
+			cfg.ReceiptKey = string(key)
+		}
 		cfg.Native = cfg.Native || c.Native
 		cfg.Members = c.Members
 		if c.Role != "all" {

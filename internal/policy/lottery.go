@@ -241,6 +241,15 @@ func (r LotteryRules) MayEnter(now time.Duration, s Standing) (v LotteryVerdict,
 	return LotteryYes, 0
 }
 
+// Bars are what MayEnter goes by, as bounds for a database to hold a new entry
+// against. Of the same person, an ordinary entry that counts from before expired is
+// over; a win on the day won or later is in the way, and so is a withdrawal at the
+// moment withdrawn or later.
+func (r LotteryRules) Bars(now time.Duration) (expired time.Duration, won Day, withdrawn time.Duration) {
+	first := r.First(now)
+	return r.SealsAt(first - Day(r.Valid)), r.Day(now) - Day(r.Wait), r.SealsAt(first - 1)
+}
+
 // MayEdit judges somebody who comes to edit an entry: yes, early, late, edited or
 // over. For the first three that refuse, from is when the answer may be yes.
 func (r LotteryRules) MayEdit(now time.Duration, s Standing) (v LotteryVerdict, from time.Duration) {

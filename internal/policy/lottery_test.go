@@ -291,11 +291,14 @@ func TestLotteryHistories(t *testing.T) {
 					}
 					l.entries[n-1].Edited, l.entries[n-1].EditOn, last = true, day, now
 				}
-				if rapid.Float64().Draw(t, "withdraws") < 0.2 && r.MayWithdraw(now, s) == LotteryYes {
+				if rapid.IntRange(0, 9).Draw(t, "withdraws") < 2 && r.MayWithdraw(now, s) == LotteryYes {
 					l.entries[n-1].Withdrawn = now
 					return
 				}
 				v, from := r.MayEnter(now, s)
+				if barred := l.barred(now); barred != (v != LotteryYes) {
+					t.Fatalf("at %v %+v: %v, but by the bars %v", now, s, v, barred)
+				}
 				switch v {
 				case LotteryYes:
 					l.entries = append(l.entries, Standing{Entered: now, Senior: rapid.Bool().Draw(t, "senior")})
@@ -330,7 +333,7 @@ func TestLotteryHistories(t *testing.T) {
 				}
 				l.drawn = append(l.drawn, day)
 				if in == 1 {
-					if rapid.Float64().Draw(t, "wins") < 0.3 {
+					if rapid.IntRange(0, 9).Draw(t, "wins") < 3 {
 						for _, w := range l.wins {
 							if day-w <= Day(r.Wait) {
 								t.Fatalf("won on %v and on %v, with %d days' wait", w, day, r.Wait)
@@ -347,6 +350,21 @@ func TestLotteryHistories(t *testing.T) {
 			}
 		}
 	})
+}
+
+// barred says whether a new entry is barred, as a database would find it.
+func (l *life) barred(now time.Duration) bool {
+	expired, won, withdrawn := l.r.Bars(now)
+	for _, s := range l.entries {
+		over := s.Withdrawn != 0 || !s.Senior && s.Entered < expired
+		for _, w := range l.wins {
+			over = over || !s.Senior && s.Entered < l.r.SealsAt(w) // what a recorded win ends
+		}
+		if !over || s.Withdrawn >= withdrawn {
+			return true
+		}
+	}
+	return len(l.wins) > 0 && l.wins[len(l.wins)-1] >= won
 }
 
 // plain says whether an entry is in a draw, by listing its draws one after the other.

@@ -97,6 +97,11 @@ func TestOpenAPISaysAll(t *testing.T) {
 	if paths[PathBookings+"/{ticket}"] == nil {
 		t.Error("no path of a result")
 	}
+	for _, method := range []string{"get", "put", "delete"} {
+		if at(t, doc, "paths", PathEntries+"/{ticket}")[method] == nil {
+			t.Errorf("no %s of an entry", method)
+		}
+	}
 
 	headers := map[string]bool{}
 	for _, p := range at(t, doc, "components", "parameters") {
@@ -145,7 +150,7 @@ func TestOpenAPISaysAll(t *testing.T) {
 		}
 	}
 
-	for _, body := range []any{Config{}, Status{}, Submit{}, Answer{}, Start{}, Change{}, Fault{}, Samples{}, Drained{}} {
+	for _, body := range []any{Config{}, Status{}, Submit{}, Edit{}, Entry{}, Answer{}, Start{}, Change{}, Fault{}, Samples{}, Drained{}} {
 		typ := reflect.TypeOf(body)
 		fieldsMatch(t, typ, at(t, doc, "components", "schemas", typ.Name()))
 	}

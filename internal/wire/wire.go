@@ -15,7 +15,7 @@ const (
 	PathCatalogue = "/catalogue/"  // GET, edge; + "zh.json" or "en.json"
 	PathStatus    = "/v1/status"   // GET
 	PathBookings  = "/v1/bookings" // POST a Submit; GET + "/{ticket}" for a Result
-	PathEntries   = "/v1/entries"  // POST a Submit in lottery mode
+	PathEntries   = "/v1/entries"  // lottery mode: POST a Submit; + "/{ticket}": GET an Entry, PUT an Edit, DELETE
 	PathHealth    = "/healthz"     // GET, 200 while the process lives
 	PathReady     = "/readyz"      // GET, 200 while it can serve
 	PathMetrics   = "/metrics"     // GET, Prometheus text
@@ -81,6 +81,9 @@ type Submit struct {
 	Item  int    `json:"item"`
 	Epoch *int64 `json:"epoch,omitempty"` // the epoch whose coin passed, gate coin only
 	Other bool   `json:"other,omitempty"` // lottery: takes another type in the same shop
+	// Senior registers a person of 65 or older once for good (lottery). That the
+	// person is so old is for the account system before the backend to prove.
+	Senior bool `json:"senior,omitempty"`
 	// Phone is the person's number, where the backend goes by numbers. It is in
 	// the body because URLs and headers end up in logs.
 	Phone string `json:"phone,omitempty"`
@@ -92,6 +95,33 @@ type Answer struct {
 	Ticket       string `json:"ticket,omitempty"`
 	WaitedMicros int64  `json:"waited_us,omitempty"` // accepted to written, once confirmed
 	Message      string `json:"message,omitempty"`
+	// NotBefore is when the same request may be granted, in Unix milliseconds; 0 = not said.
+	NotBefore int64  `json:"not_before_unix_ms,omitempty"`
+	Entry     *Entry `json:"entry,omitempty"` // of a lottery entry that is written
+}
+
+// Edit is the body of an edit of a lottery entry: what it says then.
+type Edit struct {
+	Item  int  `json:"item"`
+	Other bool `json:"other,omitempty"`
+}
+
+// Entry is a lottery entry as the ledger holds it, and its receipt. Moments are in
+// Unix milliseconds.
+type Entry struct {
+	ID        string `json:"id"` // the public name: what stands in a sealed list
+	Item      int    `json:"item"`
+	Other     bool   `json:"other"`
+	Senior    bool   `json:"senior"`
+	Entered   int64  `json:"entered_unix_ms"`             // moment from which it counts
+	Edited    int64  `json:"edited_unix_ms"`              // moment from which its last edit counts; 0 = it was never edited
+	Withdrawn int64  `json:"withdrawn_unix_ms,omitempty"` // moment from which it is withdrawn
+	State     string `json:"state"`                       // live, withdrawn, over
+	Won       string `json:"won,omitempty"`               // day of its person's last published win, as 2020-02-19
+	WonItem   *int   `json:"won_item,omitempty"`          // what was won
+	// Signature is Ed25519 over "spillway-receipt-v1 ID ITEM OTHER SENIOR ENTERED EDITED"
+	// with flags as 0 or 1; none when the backend has no key.
+	Signature []byte `json:"signature,omitempty"`
 }
 
 // Start tells the backend when offset 0 of the run is.

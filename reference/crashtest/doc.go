@@ -13,6 +13,12 @@
 // place. Then the storm ends, everything is drained, and the rows of the database
 // are held against what clients were told.
 //
+// A schedule of a lottery is the same storm over people who enter, edit and withdraw
+// on short days, while another process closes, seals and draws the lists, and gateways
+// are held up over the seal. At its end every promise stands, every sealed list is
+// still what it was, and nobody is in one twice or won twice within the wait.
+//
+//	go test ./reference/crashtest -run TestLotterySchedule             # an eighth as many
 //	go test ./reference/crashtest -run TestSchedule                    # 1,000 seeds
 //	go test ./reference/crashtest -run TestSchedule -schedules 100000  # the long form
 //	go test ./reference/crashtest -run TestSchedule -seed 17 -v        # one seed, with its trace

@@ -29,8 +29,8 @@ import (
 	"spillway/reference/queue"
 )
 
-// childEnv says what a child process of this test is: a backend, or a person who
-// discards or replays the first dead letter.
+// childEnv says what a child process of this test is: a backend, a person who
+// discards or replays the first dead letter, or one who closes today's list.
 const childEnv = "SPILLWAY_CRASHTEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -56,6 +56,10 @@ func child(role string) error {
 		return err
 	}
 	ctx := context.Background()
+	if role == "close" {
+		now := time.Duration(time.Now().UnixNano())
+		return reference.CloseDay(ctx, reference.Ready{Redis: c.Redis, Database: c.Database}, c, c.Lottery.Day(now), 10*time.Second)
+	}
 	if role != "serve" {
 		l, err := reference.OpenLetters(ctx, reference.Ready{Redis: c.Redis, Database: c.Database}, c)
 		if err != nil {
@@ -165,7 +169,11 @@ func (b *backend) killed() bool {
 
 // submit presses once; a backend that dies meanwhile gives no answer.
 func (s *site) submit(b *backend, user, item int) {
-	req, err := http.NewRequest("POST", b.ready.URL+wire.PathBookings, strings.NewReader(fmt.Sprintf(`{"item":%d}`, item)))
+	path := wire.PathBookings
+	if s.c.Mode == booking.ModeLottery {
+		path = wire.PathEntries
+	}
+	req, err := http.NewRequest("POST", b.ready.URL+path, strings.NewReader(fmt.Sprintf(`{"item":%d}`, item)))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -251,16 +259,13 @@ func (s *site) provoke(step string) {
 	}
 }
 
-// killAt kills a backend at a point, puts another in its place, and proves that
-// nothing was lost by it.
-func killAt(t *testing.T, redisURL, database, point string) {
+func newSite(t *testing.T, redisURL, database, point string) *site {
 	s := &site{t: t, point: point, told: map[string]booking.Outcome{}}
 	at, err := redis.ParseURL(redisURL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.redis = redis.NewClient(at)
-	defer s.redis.Close()
 	s.c = reference.Config{Mode: booking.ModeQueued, Event: event, Redis: redisURL, Database: database,
 		Seed: 1, Native: true,
 		Admission: reference.AdmissionConfig{Gate: policy.GateOff, Probability: 1, Results: true},
@@ -268,6 +273,18 @@ func killAt(t *testing.T, redisURL, database, point string) {
 		Stock:     reference.StockConfig{Items: []int{4, 3}, BatchMax: 4, Linger: time.Millisecond, Grace: 300 * time.Millisecond},
 		Queue:     reference.QueueConfig{Depth: 50, Attempts: 2},
 		Ledger:    reference.LedgerConfig{Every: 20 * time.Millisecond, Rate: 50}}
+	return s
+}
+
+// killAt kills a backend at a point, puts another in its place, and proves that
+// nothing was lost by it.
+func killAt(t *testing.T, redisURL, database, point string) {
+	if ofLottery(point) {
+		killLotteryAt(t, redisURL, database, point)
+		return
+	}
+	s := newSite(t, redisURL, database, point)
+	defer s.redis.Close()
 	step, _, _ := strings.Cut(strings.Replace(strings.Replace(point, ".before", " ", 1), ".after", " ", 1), " ")
 	role, crash := "serve", point
 	if strings.HasPrefix(step, "letters.") {
@@ -334,6 +351,83 @@ func killAt(t *testing.T, redisURL, database, point string) {
 	rep, err := reference.Reconcile(ctx, b.ready, s.c, reference.Reconciling{Accepted: given, Drained: true})
 	if err != nil || !rep.OK() || len(given) != 6 {
 		t.Errorf("%s: %d tickets, %v\n%v", point, len(given), err, rep)
+	}
+}
+
+// killLotteryAt does the same to a lottery: a gateway dies at an edit or a withdrawal,
+// or whoever closes a list while doing so.
+func killLotteryAt(t *testing.T, redisURL, database, point string) {
+	s := newSite(t, redisURL, database, point)
+	defer s.redis.Close()
+	s.c.Mode, s.c.Lottery = booking.ModeLottery, policy.DefaultLotteryRules()
+	// It is noon, and edits are taken all day.
+	day := 24 * time.Hour
+	s.c.Lottery.Zone = (day/2 - time.Duration(time.Now().UnixNano())%day).Truncate(time.Millisecond)
+	s.c.Lottery.EditFrom = 0
+	closing := strings.HasPrefix(point, "stock.seal")
+	crash := point
+	if closing {
+		crash = ""
+	}
+	b := s.start("serve", crash)
+	const users = 3
+	for user := range users {
+		s.submit(b, user, 0)
+	}
+	s.settled(b)
+	change := func(method, ticket, body string) (wire.Answer, bool) {
+		req, err := http.NewRequest(method, b.ready.URL+wire.PathEntries+"/"+ticket, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.call(req)
+	}
+	changes := func() {
+		for i, ticket := range s.order {
+			if i == 0 {
+				change("DELETE", ticket, "")
+			} else {
+				change("PUT", ticket, `{"item":1,"other":true}`)
+			}
+		}
+	}
+	if closing {
+		p := s.start("close", point)
+		if !p.killed() {
+			t.Fatalf("%s: whoever closes did not die there: %v", point, p.err)
+		}
+		if p = s.start("close", ""); !p.quits() {
+			t.Fatalf("%s: doing it again: %v", point, p.err)
+		}
+	} else if changes(); !b.killed() {
+		t.Fatalf("%s: the backend did not die there: %v", point, b.err)
+	}
+	if !closing {
+		b = s.start("serve", "")
+	}
+	if !b.alive() {
+		t.Fatalf("%s: the next backend does not come up: %v", point, b.err)
+	}
+	defer b.stop()
+	for range 2 { // everybody asks again
+		changes()
+		s.settled(b)
+	}
+	if len(s.order) != users {
+		t.Fatalf("%s: %d entries", point, len(s.order))
+	}
+	for i, ticket := range s.order {
+		a, ok := change("GET", ticket, "")
+		switch e := a.Entry; {
+		case !ok || e == nil:
+			t.Errorf("%s: entry %d: %+v", point, i, a)
+		case i == 0 && e.State != "withdrawn", i > 0 && (e.Item != 1 || !e.Other || e.Edited == 0 || e.State != "live"):
+			t.Errorf("%s: entry %d ends as %+v", point, i, e)
+		}
+	}
+	rep, err := reference.Reconcile(context.Background(), b.ready, s.c, reference.Reconciling{Drained: true})
+	if err != nil || !rep.OK() || rep.Sold != users || rep.Refused != 0 {
+		t.Errorf("%s: %v\n%v", point, err, rep)
 	}
 }
 

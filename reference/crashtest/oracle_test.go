@@ -88,7 +88,7 @@ func (o *oracle) excuse() {
 func (o *oracle) inStores() map[booking.Ticket]bool {
 	known := map[booking.Ticket]bool{}
 	ctx := context.Background()
-	for _, table := range []string{"bookings", "refused"} {
+	for _, table := range []string{"bookings", "entries", "changes", "refused"} {
 		for _, r := range o.rows(table) {
 			known[r.ticket] = true
 		}
@@ -160,6 +160,10 @@ func (o *oracle) verdict() []string {
 	say := func(kind, format string, args ...any) { bad = append(bad, kind+": "+fmt.Sprintf(format, args...)) }
 	for _, f := range o.fault {
 		say(contradiction, "%s", f)
+	}
+	if o.w.plan.lottery {
+		o.lottery(say)
+		return append(bad, o.reconciled()...)
 	}
 	sold, owner, holds := map[int]int{}, map[booking.Ticket]row{}, map[booking.UserID]int{}
 	for _, r := range o.rows("bookings") {
@@ -240,7 +244,7 @@ func (o *oracle) reconciled() []string {
 			given = append(given, ledger.AcceptedTicket{Ticket: t, Told: p.last})
 		}
 	}
-	rep, err := ledger.Reconcile(context.Background(), w.books, w.view(), ledger.Books{Items: w.plan.items, Mode: booking.ModeQueued,
+	rep, err := ledger.Reconcile(context.Background(), w.books, w.view(), ledger.Books{Items: w.plan.items, Mode: w.config().Mode,
 		Accepted: given, Drained: true, DemandLeft: true})
 	if err != nil {
 		return []string{"reconcile: " + err.Error()}
@@ -261,7 +265,7 @@ func (w *world) view() *ledger.View {
 
 func (w *world) handles(c *redis.Client) (*stock.Store, *queue.Queue, *ledger.Cache) {
 	clk := slot{w, 0}
-	st, err := stock.New(c, stock.Options{Event: event, Items: len(w.plan.items), Clock: clk, Tickets: tickets()})
+	st, err := stock.New(c, stock.Options{Event: event, Items: len(w.plan.items), Entries: w.plan.lottery, Rules: quick, Clock: clk, Tickets: tickets()})
 	if err != nil {
 		w.t.Fatal(err)
 	}

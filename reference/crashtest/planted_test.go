@@ -84,8 +84,8 @@ func (c command) taken() (user, item string, ok bool) {
 	}
 	codes, _ := c.cmd.(*redis.Cmd).StringSlice()
 	for i, code := range codes {
-		if code == "q" { // 3 words, 5 keys, 5 arguments, then 5 of each submit
-			a := 3 + 5 + 5 + 5*i
+		if code == "q" { // 3 words, 5 keys, 6 arguments, then 5 of each submit
+			a := 3 + 5 + 6 + 5*i
 			return c.args[a], c.args[a+2], true
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"spillway/internal/draw"
 	"spillway/reference"
 	"spillway/reference/ledger"
+	"spillway/reference/lottery"
 	"spillway/reference/queue"
 	"spillway/reference/stock"
 )
@@ -54,6 +55,7 @@ type world struct {
 	gateways []*process
 	writers  []*process
 	person   *process
+	closer   *process // of the lottery's lists; nil = no lottery
 	clients  sync.WaitGroup
 
 	mu        sync.Mutex
@@ -74,6 +76,7 @@ type world struct {
 
 	oracle *oracle
 	ops    *history // nil = not recorded
+	lists  []closedList
 }
 
 // action is what happens to a call.
@@ -109,6 +112,7 @@ type process struct {
 	writer  *ledger.Writer
 	guard   *reference.Guard
 	letters *reference.Letters
+	desk    *lottery.Desk
 	quit    chan struct{}
 	running sync.WaitGroup
 }
@@ -365,11 +369,12 @@ func (w *world) open(kind string, n int) *process {
 	p.client = w.dial(p)
 	clk := w.slot()
 	p.store, err = stock.New(p.client, stock.Options{Event: event, Items: len(w.plan.items), Stream: queue.StreamKey(event), Depth: w.plan.depth,
-		Results: ledger.ResultsKey(event), BatchMax: w.plan.batch, Linger: time.Millisecond, Tickets: tickets(), Clock: clk})
+		Results: ledger.ResultsKey(event), Entries: w.plan.lottery, Rules: quick, BatchMax: w.plan.batch, Linger: time.Millisecond, Tickets: tickets(), Clock: clk})
 	must(err)
 	if kind == "gateway" {
 		p.cache, err = ledger.NewCache(p.client, event, w.books)
 		must(err)
+		p.desk = reference.NewDesk(p.store, w.books, p.cache, quick, clk)
 		p.loop(100*time.Millisecond, func() { _ = p.store.Tend(ctx) }) // it tries again
 		return p
 	}
@@ -377,7 +382,10 @@ func (w *world) open(kind string, n int) *process {
 	must(err)
 	p.cache, err = ledger.NewCache(p.client, event, p.db)
 	must(err)
-	if kind == "person" {
+	switch kind {
+	case "closer":
+		return p
+	case "person":
 		p.letters, err = reference.NewLetters(p.client, p.db, w.config(), clk)
 		must(err)
 		return p
@@ -385,9 +393,13 @@ func (w *world) open(kind string, n int) *process {
 	p.queue, err = queue.New(p.client, queue.Options{Event: event, Consumer: p.name, Attempts: 3, Clock: w.slot()})
 	must(err)
 	p.guard, err = reference.NewGuard(reference.GuardOptions{DB: p.db, Store: p.store, Queue: p.queue, Cache: p.cache, Items: w.plan.items,
-		Grace: grace, Clock: w.slot()})
+		Lottery: w.plan.lottery, Grace: grace, Clock: w.slot()})
 	must(err)
-	var keeper ledger.Keeper = curse{p.db, w}
+	var keeper ledger.Keeper = p.db
+	if w.plan.lottery {
+		keeper = p.db.Entries(quick)
+	}
+	keeper = curse{keeper, w}
 	var source ledger.Source = p.queue
 	if b := w.plan.bug; b != nil {
 		if b.keeper != nil {
@@ -409,7 +421,11 @@ func (w *world) open(kind string, n int) *process {
 const grace = 250 * time.Millisecond
 
 func (w *world) config() reference.Config {
-	return reference.Config{Mode: booking.ModeQueued, Event: event, Stock: reference.StockConfig{Items: w.plan.items}}
+	c := reference.Config{Mode: booking.ModeQueued, Event: event, Stock: reference.StockConfig{Items: w.plan.items}}
+	if w.plan.lottery {
+		c.Mode, c.Lottery = booking.ModeLottery, quick
+	}
+	return c
 }
 
 // loop does something again and again while the process lives.
@@ -487,6 +503,7 @@ func (w *world) revive() {
 		next(p, "writer", i, &w.writers[i])
 	}
 	next(w.person, "person", 0, &w.person)
+	next(w.closer, "closer", 0, &w.closer)
 }
 
 // gateway is whoever is the n-th gateway now, counted round.

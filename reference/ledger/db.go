@@ -142,8 +142,8 @@ func (db *DB) openReaders(ctx context.Context, rawURL string, o DBOptions) error
 	db.read.SetMaxIdleConns(n)
 	var version int
 	err = db.read.QueryRowContext(ctx, "SELECT version FROM spillway").Scan(&version)
-	if err == nil && version != schemaVersion {
-		err = fmt.Errorf("its tables have version %d, this program wants %d", version, schemaVersion)
+	if err == nil {
+		err = knownVersion(version)
 	}
 	if err != nil {
 		_ = db.read.Close() // the first error is the one that tells
@@ -257,12 +257,7 @@ func (db *DB) step(ctx context.Context, point string, do func() error) error {
 // blame for wraps ErrDown, and rows that are fenced off fail with ErrStale.
 // Writing a batch again changes nothing.
 func (db *DB) WriteBatch(ctx context.Context, rows []Row) ([]RowResult, error) {
-	return db.writeAll(ctx, "bookings", rows)
-}
-
-// WriteEntries writes lottery entries like WriteBatch writes bookings.
-func (db *DB) WriteEntries(ctx context.Context, rows []Row) ([]RowResult, error) {
-	return db.writeAll(ctx, "entries", rows)
+	return db.writeAll(ctx, rows, func(tx *sql.Tx) ([]RowResult, error) { return db.dialect.write(ctx, tx, db, rows) })
 }
 
 // errClash is not a refusal: under this ticket another user is confirmed, and a
@@ -271,7 +266,7 @@ var errClash = errors.New("the ticket is another user's")
 
 const reasonTurned = "the user holds another reservation of this cycle"
 
-func (db *DB) writeAll(ctx context.Context, table string, rows []Row) (out []RowResult, err error) {
+func (db *DB) writeAll(ctx context.Context, rows []Row, write func(*sql.Tx) ([]RowResult, error)) (out []RowResult, err error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -279,7 +274,7 @@ func (db *DB) writeAll(ctx context.Context, table string, rows []Row) (out []Row
 		if err := db.fenced(ctx, tx, rows[0].Epoch); err != nil {
 			return err
 		}
-		out, err = db.dialect.write(ctx, tx, db, table, rows)
+		out, err = write(tx)
 		return err
 	})
 	switch {
@@ -307,7 +302,7 @@ func (db *DB) Result(ctx context.Context, t booking.Ticket) (res Result, err err
 }
 
 func (db *DB) result(ctx context.Context, t booking.Ticket) (Result, error) {
-	for _, table := range [...]string{"bookings", "refused", "entries"} {
+	for _, table := range [...]string{"bookings", "refused", "entries", "changes"} {
 		var accepted, written int64
 		err := db.read.QueryRowContext(ctx, db.dialect.bind("SELECT accepted, written FROM "+table+" WHERE ticket = ?"),
 			t[:]).Scan(&accepted, &written)

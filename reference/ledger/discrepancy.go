@@ -16,6 +16,8 @@ type Discrepancy struct {
 	Detail string          `json:"detail"` // one line: what does not agree
 	Fix    string          `json:"fix"`    // one line: the safe repair; "" = there is none, a person must look
 
+	// Accepted is the acceptance of a stranded ticket, as far as its holder tells.
+	Accepted booking.Accepted `json:"-"`
 	// Result is what the result cache should say; the zero Result is nothing at all.
 	Result Result `json:"-"`
 	// Refund says that the ticket holds stock which belongs to nobody.
@@ -63,11 +65,11 @@ func Discrepancies(ctx context.Context, db *DB, view *View, in Books) ([]Discrep
 	for _, a := range in.Accepted {
 		b.of(a.Ticket).in |= given
 	}
-	holders := map[booking.UserID]booking.Ticket{}
+	holders := map[booking.UserID]booking.Accepted{}
 	read := *view
 	read.Holders = func(ctx context.Context, f func(booking.Accepted) error) error {
 		return view.Holders(ctx, func(a booking.Accepted) error {
-			holders[a.User] = a.Ticket
+			holders[a.User] = a
 			return f(a)
 		})
 	}
@@ -110,7 +112,7 @@ func Discrepancies(ctx context.Context, db *DB, view *View, in Books) ([]Discrep
 }
 
 // discrepancies are those of one ticket.
-func (f *fate) discrepancies(t booking.Ticket, holders map[booking.UserID]booking.Ticket) (out []Discrepancy) {
+func (f *fate) discrepancies(t booking.Ticket, holders map[booking.UserID]booking.Accepted) (out []Discrepancy) {
 	user, item := f.user, int(f.item)
 	if f.in.has(confirmed) {
 		user, item = f.who, int(f.row)
@@ -125,16 +127,16 @@ func (f *fate) discrepancies(t booking.Ticket, holders map[booking.UserID]bookin
 	settled := f.in.has(confirmed | refused | resolved)
 	switch {
 	case f.in.has(holder) && !settled && !f.in.has(waiting|dead):
-		add(Stranded, "queue it again", "of user %d holds item %d and is neither queued nor settled", user, item)
+		add(Stranded, "queue it again", "of user %d holds item %d and is neither queued nor settled", user, item).Accepted = holders[user]
 	case f.in.has(dead) && f.in.has(confirmed|refused):
 		d := add(StaleLetter, "take the letter away", "is a dead letter and %s", f.in&(confirmed|refused))
 		d.Refund = f.in.has(holder) && !f.in.has(confirmed)
 	case f.in.has(holder) && f.in.has(refused|resolved) && !f.in.has(confirmed|waiting):
 		add(Unrefunded, "give its reservation back", "of user %d is refused and still holds item %d", user, item).Refund = true
 	}
-	if f.in.has(confirmed) && holders[user] != t {
-		if _, other := holders[user]; other {
-			add(Unheld, "", "is confirmed, but its user %d holds ticket %s", user, holders[user])
+	if f.in.has(confirmed) && !f.in.has(spent) && holders[user].Ticket != t {
+		if other, has := holders[user]; has {
+			add(Unheld, "", "is confirmed, but its user %d holds ticket %s", user, other.Ticket)
 		} else {
 			add(Unheld, "note its user as holder", "is confirmed, but its user %d holds nothing", user)
 		}

@@ -7,7 +7,8 @@
 //	db, err := ledger.Open(ctx, "sqlite:/dir/ledger.db", ledger.DBOptions{})   // or "postgres://…", or OpenReadOnly
 //	rs, err := db.WriteBatch(ctx, []ledger.Row{{Accepted: a, Written: now}})   // one transaction, idempotent
 //	res, err := db.Result(ctx, ticket)      // Confirmed, Refused or Unknown
-//	db.Entries()                            // the same for lottery entries, as a Keeper
+//	db.Entries(rules)                       // the same for lottery entries and changes, as a Keeper
+//	e, ok, err := db.Entry(ctx, ticket)     // an entry as it stands now
 //	n, err := db.Rows(ctx); n, err := db.EntryCount(ctx); items, err := db.Sold(ctx, len(items))
 //
 //	c, err := ledger.NewCache(client, "e1", db)  // hash ledger.ResultsKey("e1")
@@ -29,7 +30,14 @@
 //	rep, err := ledger.Reconcile(ctx, db, &ledger.View{Free: store.Free, Holders: store.Holders,
 //		Queued: q.Entries, Dead: q.Dead, Resolved: q.Resolved, Results: c.All}, ledger.Books{Items: items, …})
 //
-// Moments are offsets since the run began; the database holds them in nanoseconds.
+//	err = db.CloseDay(ctx, day, rules)      // nothing enters, changes or leaves any more; reference.CloseDay first
+//	err = db.DrawEntries(ctx, day, rules, f) // exactly who takes part, as it stood at the seal
+//	err = db.RecordSeal(ctx, day, root, n)  // each idempotent, and refused when it differs
+//	err = db.RecordDraw(ctx, day, wins); err = db.Publish(ctx, day)
+//	ds, err := db.Draws(ctx); err = db.Wins(ctx, day, f)
+//
+// Moments are offsets since the run began, of a lottery Unix time; the database holds
+// them in nanoseconds.
 //
 // # Decisions
 //
@@ -66,6 +74,15 @@
 //   - The fence is an epoch in the database, over a lock in Redis: whoever rebuilds
 //     the sale after a loss of memory counts the ledger's rows, and a writer with
 //     entries from before in hand must not add to them; the database alone sees both.
+//   - An entry's row keeps what was first said and what was said last; every change has
+//     a row of its own with the moment from which it counts. So a list can be read again
+//     as it stood at any seal, and it does not matter in which order edits are written.
+//   - A list is closed in the transaction that later batches must read: what is written
+//     after it counts from the seal on, whatever its own moment.
+//   - That one entry of a person stands is a unique index over the live ones. An entry
+//     that has expired is found so when another of its person comes, by the moment of
+//     that; nothing sweeps.
+//   - Wins are checked against the sealed list when they are recorded, all or none.
 //   - Reconcile reads and reports, and so does Discrepancies. They never book,
 //     refund or delete; package reference repairs what is safe.
 package ledger

@@ -67,7 +67,7 @@ func (db *DB) Refuse(ctx context.Context, a booking.Accepted, at time.Duration, 
 		if _, err := tx.ExecContext(ctx, "UPDATE fence SET epoch = epoch"); err != nil {
 			return err
 		}
-		for _, table := range [...]string{"bookings", "entries"} {
+		for _, table := range [...]string{"bookings", "entries", "changes"} {
 			var accepted, written int64
 			err := tx.QueryRowContext(ctx, db.dialect.bind("SELECT accepted, written FROM "+table+" WHERE ticket = ?"),
 				a.Ticket[:]).Scan(&accepted, &written)
@@ -89,44 +89,49 @@ func (db *DB) Refuse(ctx context.Context, a booking.Accepted, at time.Duration, 
 	return res, nil
 }
 
-// Snapshot calls booked for every booking (lottery: entry) and then refused for
-// every refused ticket, all of one moment, in the order of writing. It stops at
-// the first error of either.
-func (db *DB) Snapshot(ctx context.Context, lottery bool, booked func(booking.Accepted) error, refused func(booking.Ticket) error) error {
-	return db.call(ctx, func(ctx context.Context) error { return db.snapshot(ctx, lottery, booked, refused) })
+// Snapshot calls booked for every booking (lottery: entry, as it was accepted) and
+// then settled for every other ticket that is judged, refused ones and changes of
+// entries, all of one moment, in the order of writing. It stops at the first error of
+// either.
+func (db *DB) Snapshot(ctx context.Context, lottery bool, booked func(booking.Accepted) error, settled func(booking.Ticket) error) error {
+	return db.call(ctx, func(ctx context.Context) error { return db.snapshot(ctx, lottery, booked, settled) })
 }
 
-func (db *DB) snapshot(ctx context.Context, lottery bool, booked func(booking.Accepted) error, refused func(booking.Ticket) error) error {
+func (db *DB) snapshot(ctx context.Context, lottery bool, booked func(booking.Accepted) error, settled func(booking.Ticket) error) error {
 	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
 		return fmt.Errorf("ledger: reading: %w", err)
 	}
 	defer tx.Rollback() // it wrote nothing; there is nothing to fail
-	table := "bookings"
+	query := "SELECT ticket, person, item, accepted, FALSE, FALSE FROM bookings ORDER BY id"
+	others := []string{"refused"}
 	if lottery {
-		table = "entries"
+		query = "SELECT ticket, person, item, accepted, other, senior FROM entries ORDER BY id"
+		others = append(others, "changes")
 	}
-	err = each(ctx, tx, "SELECT ticket, person, item, accepted FROM "+table+" ORDER BY id", func(rows *sql.Rows) error {
+	err = each(ctx, tx, query, func(rows *sql.Rows) error {
 		var raw []byte
 		var person, at int64
 		var a booking.Accepted
-		if err := rows.Scan(&raw, &person, &a.Item, &at); err != nil {
+		if err := rows.Scan(&raw, &person, &a.Item, &at, &a.Other, &a.Senior); err != nil {
 			return err
 		}
 		copy(a.Ticket[:], raw)
 		a.User, a.At = booking.UserID(person), time.Duration(at)
 		return booked(a)
 	})
-	if err != nil {
-		return err
-	}
-	return each(ctx, tx, "SELECT ticket FROM refused ORDER BY id", func(rows *sql.Rows) error {
-		var raw []byte
-		if err := rows.Scan(&raw); err != nil {
-			return err
+	for _, table := range others {
+		if err == nil {
+			err = each(ctx, tx, "SELECT ticket FROM "+table+" ORDER BY id", func(rows *sql.Rows) error {
+				var raw []byte
+				if err := rows.Scan(&raw); err != nil {
+					return err
+				}
+				var t booking.Ticket
+				copy(t[:], raw)
+				return settled(t)
+			})
 		}
-		var t booking.Ticket
-		copy(t[:], raw)
-		return refused(t)
-	})
+	}
+	return err
 }

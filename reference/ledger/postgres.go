@@ -39,6 +39,7 @@ var postgresDialect = dialect{
 	lock:  "SELECT pg_advisory_xact_lock(hashtext('spillway'))",
 	share: " FOR SHARE",
 	write: writeTogether,
+	enter: enterTogether,
 	down: func(err error) bool {
 		var e *pgconn.PgError
 		if !errors.As(err, &e) {
@@ -128,23 +129,28 @@ func numbered(query string) string {
 // The rows go in by person, so that two writers meet the same rows in the same
 // order and cannot lock each other out. Rows of one person keep their order.
 const (
-	insertTogether = `INSERT INTO %[1]s (ticket, person, cycle, item, accepted, written%[2]s)
-		SELECT ticket, person, $3, item, accepted, written%[2]s
-		FROM unnest($1::bytea[], $2::bigint[], $4::integer[], $5::bigint[], $6::bigint[]%[3]s) WITH ORDINALITY
-			AS r (ticket, person, item, accepted, written%[2]s, n)
+	insertTogether = `INSERT INTO bookings (ticket, person, cycle, item, accepted, written)
+		SELECT ticket, person, $3, item, accepted, written
+		FROM unnest($1::bytea[], $2::bigint[], $4::integer[], $5::bigint[], $6::bigint[]) WITH ORDINALITY
+			AS r (ticket, person, item, accepted, written, n)
 		WHERE NOT EXISTS (SELECT 1 FROM refused WHERE refused.ticket = r.ticket)
 		ORDER BY person, n ON CONFLICT DO NOTHING RETURNING ticket, person`
+	endTogether = `UPDATE entries SET live = FALSE FROM unnest($1::bigint[], $2::bigint[]) AS r (person, expired)
+		WHERE entries.person = r.person AND live AND NOT senior AND entered < r.expired`
+	enterTogetherInsert = `INSERT INTO entries (ticket, person, item, other, senior, accepted, written, entered, now_item, now_other, edited, withdrawn, live)
+		SELECT ticket, person, item, other, senior, accepted, written, entered, item, other, 0, 0, TRUE
+		FROM unnest($1::bytea[], $2::bigint[], $3::integer[], $4::boolean[], $5::boolean[], $6::bigint[], $7::bigint[], $8::bigint[], $9::integer[], $10::bigint[])
+			AS r (ticket, person, item, other, senior, accepted, written, entered, won, gone)
+		WHERE NOT EXISTS (SELECT 1 FROM refused WHERE refused.ticket = r.ticket)
+			AND NOT EXISTS (SELECT 1 FROM wins WHERE wins.person = r.person AND wins.day >= r.won)
+			AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.person = r.person AND e.withdrawn <> 0 AND e.withdrawn >= r.gone)
+		ORDER BY person ON CONFLICT DO NOTHING RETURNING ticket, person`
 	refuseTogether = `INSERT INTO refused (ticket, person, cycle, item, accepted, written, reason)
 		SELECT ticket, person, $3, item, accepted, written, $7
 		FROM unnest($1::bytea[], $2::bigint[], $4::integer[], $5::bigint[], $6::bigint[])
 			AS r (ticket, person, item, accepted, written)
 		ORDER BY ticket ON CONFLICT DO NOTHING`
 )
-
-var insertStatements = map[string]string{
-	"bookings": fmt.Sprintf(insertTogether, "bookings", "", ""),
-	"entries":  fmt.Sprintf(insertTogether, "entries", ", other", ", $7::boolean[]"),
-}
 
 // columns are rows as arrays, in the order of the statements' parameters.
 func (db *DB) columns(rows []Row) []any {
@@ -158,24 +164,40 @@ func (db *DB) columns(rows []Row) []any {
 	return []any{tickets, persons, int32(db.cycle), items, accepted, written}
 }
 
-// writeTogether writes a batch by one statement. Only when that leaves rows out
-// are they looked up, by a second one, which sees what other writers have
-// committed meanwhile.
-func writeTogether(ctx context.Context, tx *sql.Tx, db *DB, table string, rows []Row) ([]RowResult, error) {
-	args := db.columns(rows)
-	if table == "entries" {
-		other := make([]bool, len(rows))
-		for i, r := range rows {
-			other[i] = r.Other
-		}
-		args = append(args, other)
+// writeTogether writes a batch by one statement.
+func writeTogether(ctx context.Context, tx *sql.Tx, db *DB, rows []Row) ([]RowResult, error) {
+	return db.together(ctx, tx, "bookings", insertTogether, db.columns(rows), rows, reasonTurned)
+}
+
+// enterTogether writes lottery entries of different people by two statements.
+func enterTogether(ctx context.Context, tx *sql.Tx, db *DB, lots []lot) ([]RowResult, error) {
+	n := len(lots)
+	rows, tickets, persons := make([]Row, n), make([][]byte, n), make([]int64, n)
+	items, won, other, senior := make([]int32, n), make([]int32, n), make([]bool, n), make([]bool, n)
+	accepted, written, entered, expired, gone := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	for i := range lots {
+		l := &lots[i]
+		rows[i], tickets[i], persons[i] = l.Row, l.Ticket[:], int64(l.User)
+		items[i], won[i], other[i], senior[i] = int32(l.Item), int32(l.won), l.Other, l.Senior
+		accepted[i], written[i], entered[i], expired[i], gone[i] = int64(l.At), int64(l.Written), int64(l.counts), int64(l.expired), int64(l.withdrawn)
 	}
+	if _, err := tx.ExecContext(ctx, endTogether, persons, expired); err != nil {
+		return nil, err
+	}
+	args := []any{tickets, persons, items, other, senior, accepted, written, entered, won, gone}
+	return db.together(ctx, tx, "entries", enterTogetherInsert, args, rows, reasonLottery)
+}
+
+// together writes rows by one statement. Only when that leaves rows out are they
+// looked up, by a second one, which sees what other writers have committed
+// meanwhile.
+func (db *DB) together(ctx context.Context, tx *sql.Tx, table, insert string, args []any, rows []Row, reason string) ([]RowResult, error) {
 	type owned struct {
 		ticket booking.Ticket
 		person int64
 	}
 	fresh := make(map[owned]bool, len(rows))
-	err := eachOf(ctx, tx, insertStatements[table], args, func(found *sql.Rows) error {
+	err := eachOf(ctx, tx, insert, args, func(found *sql.Rows) error {
 		var raw sql.RawBytes
 		var o owned
 		if err := found.Scan(&raw, &o.person); err != nil {
@@ -202,12 +224,12 @@ func writeTogether(ctx context.Context, tx *sql.Tx, db *DB, table string, rows [
 	if len(left) == 0 {
 		return out, nil
 	}
-	return out, db.explain(ctx, tx, table, rows, left, out)
+	return out, db.explain(ctx, tx, table, rows, left, out, reason)
 }
 
 // explain says of rows that were not written what stood in their way: themselves,
 // their owner's other ticket, or an old no.
-func (db *DB) explain(ctx context.Context, tx *sql.Tx, table string, rows []Row, left []int, out []RowResult) error {
+func (db *DB) explain(ctx context.Context, tx *sql.Tx, table string, rows []Row, left []int, out []RowResult, reason string) error {
 	tickets := make([][]byte, len(left))
 	for j, i := range left {
 		tickets[j] = rows[i].Ticket[:]
@@ -241,7 +263,7 @@ func (db *DB) explain(ctx context.Context, tx *sql.Tx, table string, rows []Row,
 		case found:
 			return fmt.Errorf("ticket %s: %w", rows[i].Ticket, errClash)
 		default:
-			out[i] = RowResult{Verdict: Turned, Reason: reasonTurned}
+			out[i] = RowResult{Verdict: Turned, Reason: reason}
 			turned = append(turned, rows[i])
 		}
 	}
@@ -249,7 +271,7 @@ func (db *DB) explain(ctx context.Context, tx *sql.Tx, table string, rows []Row,
 		return nil
 	}
 	turned = slices.CompactFunc(turned, func(a, b Row) bool { return a.Ticket == b.Ticket })
-	_, err = tx.ExecContext(ctx, refuseTogether, append(db.columns(turned), reasonTurned)...)
+	_, err = tx.ExecContext(ctx, refuseTogether, append(db.columns(turned), reason)...)
 	return err
 }
 

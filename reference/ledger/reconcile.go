@@ -106,7 +106,7 @@ type fate struct {
 	who  booking.UserID // user of the ledger's row
 }
 
-type where uint8
+type where uint16
 
 const (
 	given     where = 1 << iota // a client was told
@@ -117,6 +117,7 @@ const (
 	confirmed                   // a row of the ledger
 	refused                     // refused by the ledger
 	known                       // user and item are known from the store
+	spent                       // confirmed, and no user need hold it: a change of a lottery entry, or an entry that is over
 )
 
 func (w where) has(x where) bool { return w&x != 0 }
@@ -260,20 +261,24 @@ func (b *books) readLedger(ctx context.Context, db *DB, in Books, lottery bool, 
 		return nil, twice, fmt.Errorf("reading the ledger: %w", err)
 	}
 	defer tx.Rollback() // it wrote nothing; there is nothing to fail
-	table := "bookings"
+	query := "SELECT ticket, person, item, TRUE FROM bookings ORDER BY id"
+	double := "SELECT person, cycle, count(*) FROM bookings GROUP BY person, cycle HAVING count(*) > 1 ORDER BY person, cycle"
+	changes := ""
 	if lottery {
-		table = "entries"
+		query = "SELECT ticket, person, item, live FROM entries ORDER BY id"
+		double = "SELECT person, 0, count(*) FROM entries WHERE live GROUP BY person HAVING count(*) > 1 ORDER BY person"
+		changes = "SELECT ticket, person, item, FALSE FROM changes ORDER BY id"
 	}
 	sold = map[int]int64{}
-	err = each(ctx, tx, "SELECT ticket, person, item FROM "+table+" ORDER BY id", func(rows *sql.Rows) error {
+	row := func(rows *sql.Rows, count func(item int)) error {
 		var raw []byte
 		var person int64
 		var item int
-		if err := rows.Scan(&raw, &person, &item); err != nil {
+		var live bool
+		if err := rows.Scan(&raw, &person, &item, &live); err != nil {
 			return err
 		}
-		rep.Sold++
-		sold[item]++
+		count(item)
 		var t booking.Ticket
 		if copy(t[:], raw); len(raw) != len(t) {
 			return fmt.Errorf("a ticket of %d bytes", len(raw))
@@ -283,9 +288,21 @@ func (b *books) readLedger(ctx context.Context, db *DB, in Books, lottery bool, 
 			twice.add(1, "ticket %s has two rows", t)
 		}
 		f.in |= confirmed
+		if !live {
+			f.in |= spent
+		}
 		f.who, f.row = booking.UserID(person), int32(item)
 		return nil
+	}
+	err = each(ctx, tx, query, func(rows *sql.Rows) error {
+		return row(rows, func(item int) {
+			rep.Sold++
+			sold[item]++
+		})
 	})
+	if err == nil && changes != "" {
+		err = each(ctx, tx, changes, func(rows *sql.Rows) error { return row(rows, func(int) {}) })
+	}
 	if err != nil {
 		return nil, twice, err
 	}
@@ -303,16 +320,15 @@ func (b *books) readLedger(ctx context.Context, db *DB, in Books, lottery bool, 
 	if err != nil {
 		return nil, twice, err
 	}
-	err = each(ctx, tx, "SELECT person, cycle, count(*) FROM "+table+" GROUP BY person, cycle HAVING count(*) > 1 ORDER BY person, cycle",
-		func(rows *sql.Rows) error {
-			var person int64
-			var cycle, n int
-			if err := rows.Scan(&person, &cycle, &n); err != nil {
-				return err
-			}
-			twice.add(1, "user %d has %d rows in cycle %d", uint64(person), n, cycle)
-			return nil
-		})
+	err = each(ctx, tx, double, func(rows *sql.Rows) error {
+		var person int64
+		var cycle, n int
+		if err := rows.Scan(&person, &cycle, &n); err != nil {
+			return err
+		}
+		twice.add(1, "user %d has %d rows in cycle %d", uint64(person), n, cycle)
+		return nil
+	})
 	return sold, twice, err
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"spillway/internal/booking"
+	"spillway/internal/policy"
 	"spillway/reference/ledger"
 	"spillway/reference/ledger/ledgertest"
 )
@@ -199,7 +200,7 @@ func TestReconcileFindsPlantedBugs(t *testing.T) {
 func TestReconcileLottery(t *testing.T) {
 	db := openSQLite(t)
 	ctx := context.Background()
-	if _, err := db.WriteEntries(ctx, []ledger.Row{ledgertest.Row(1, 1, 1), ledgertest.Row(2, 2, 0)}); err != nil {
+	if _, err := db.Entries(policy.DefaultLotteryRules()).WriteBatch(ctx, []ledger.Row{ledgertest.Row(1, 1, 1), ledgertest.Row(2, 2, 0)}); err != nil {
 		t.Fatal(err)
 	}
 	w := &town{free: []int{1}, holders: []booking.Accepted{ticket(1), ticket(2)}, books: ledger.Books{Items: []int{1}, Mode: booking.ModeLottery, DemandLeft: true}}

@@ -32,6 +32,7 @@ var sqliteDialect = dialect{
 	serial:  "INTEGER PRIMARY KEY",
 	writers: 1, // SQLite has one writer; a second would only wait for locks
 	write:   writeEach,
+	enter:   enterEach,
 	down: func(err error) bool {
 		var e *sqlite.Error
 		if !errors.As(err, &e) {
@@ -66,28 +67,25 @@ const (
 	insertBooking = `INSERT INTO bookings (ticket, person, cycle, item, accepted, written)
 		SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM refused WHERE ticket = ?)
 		ON CONFLICT DO NOTHING`
-	insertEntry = `INSERT INTO entries (ticket, person, cycle, item, accepted, written, other)
-		SELECT ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM refused WHERE ticket = ?)
-		ON CONFLICT DO NOTHING`
 	insertRefused = `INSERT INTO refused (ticket, person, cycle, item, accepted, written, reason)
 		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 )
 
 // writeEach writes a batch row by row: within the process a statement costs
 // little.
-func writeEach(ctx context.Context, tx *sql.Tx, db *DB, table string, rows []Row) ([]RowResult, error) {
-	insert := insertBooking
-	if table == "entries" {
-		insert = insertEntry
-	}
-	stmt, err := tx.PrepareContext(ctx, insert)
+func writeEach(ctx context.Context, tx *sql.Tx, db *DB, rows []Row) ([]RowResult, error) {
+	stmt, err := tx.PrepareContext(ctx, insertBooking)
 	if err != nil {
 		return nil, err
 	}
 	defer stmt.Close() // the transaction owns it; nothing can fail that matters
 	out := make([]RowResult, 0, len(rows))
 	for _, r := range rows {
-		res, err := db.writeOne(ctx, tx, stmt, table, r)
+		n, err := affected(stmt.ExecContext(ctx, r.Ticket[:], int64(r.User), db.cycle, r.Item, int64(r.At), int64(r.Written), r.Ticket[:]))
+		res := RowResult{Verdict: Written, Waited: r.Written - r.At}
+		if err == nil && n != 1 {
+			res, err = db.inTheWay(ctx, tx, "bookings", r, reasonTurned)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("ticket %s: %w", r.Ticket, err)
 		}
@@ -96,25 +94,11 @@ func writeEach(ctx context.Context, tx *sql.Tx, db *DB, table string, rows []Row
 	return out, nil
 }
 
-func (db *DB) writeOne(ctx context.Context, tx *sql.Tx, insert *sql.Stmt, table string, r Row) (RowResult, error) {
-	args := []any{r.Ticket[:], int64(r.User), db.cycle, r.Item, int64(r.At), int64(r.Written)}
-	if table == "entries" {
-		args = append(args, r.Other)
-	}
-	res, err := insert.ExecContext(ctx, append(args, r.Ticket[:])...)
-	if err != nil {
-		return RowResult{}, err
-	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return RowResult{}, err
-	}
-	if n == 1 {
-		return RowResult{Verdict: Written, Waited: r.Written - r.At}, nil
-	}
-	// Something stands in its way: itself, its owner's other ticket, or an old no.
+// inTheWay says what stood in the way of a row: itself, its owner's other ticket, or
+// an old no. Unless it is written already, it is refused.
+func (db *DB) inTheWay(ctx context.Context, tx *sql.Tx, table string, r Row, reason string) (RowResult, error) {
 	var person, accepted, written int64
-	err = tx.QueryRowContext(ctx, "SELECT person, accepted, written FROM "+table+" WHERE ticket = ?",
+	err := tx.QueryRowContext(ctx, db.dialect.bind("SELECT person, accepted, written FROM "+table+" WHERE ticket = ?"),
 		r.Ticket[:]).Scan(&person, &accepted, &written)
 	switch {
 	case err == nil && person == int64(r.User):
@@ -124,9 +108,9 @@ func (db *DB) writeOne(ctx context.Context, tx *sql.Tx, insert *sql.Stmt, table 
 	case !errors.Is(err, sql.ErrNoRows):
 		return RowResult{}, err
 	}
-	if _, err := tx.ExecContext(ctx, insertRefused,
-		r.Ticket[:], int64(r.User), db.cycle, r.Item, int64(r.At), int64(r.Written), reasonTurned); err != nil {
+	if _, err := tx.ExecContext(ctx, db.dialect.bind(insertRefused),
+		r.Ticket[:], int64(r.User), db.cycle, r.Item, int64(r.At), int64(r.Written), reason); err != nil {
 		return RowResult{}, err
 	}
-	return RowResult{Verdict: Turned, Reason: reasonTurned}, nil
+	return RowResult{Verdict: Turned, Reason: reason}, nil
 }

@@ -38,19 +38,7 @@ type Keeper interface {
 	Probe(ctx context.Context) error
 }
 
-var (
-	_ Keeper = (*DB)(nil)
-	_ Keeper = entryKeeper{}
-)
-
-type entryKeeper struct{ *DB }
-
-func (k entryKeeper) WriteBatch(ctx context.Context, rows []Row) ([]RowResult, error) {
-	return k.WriteEntries(ctx, rows)
-}
-
-// Entries is the database as a Keeper of lottery entries.
-func (db *DB) Entries() Keeper { return entryKeeper{db} }
+var _ Keeper = (*DB)(nil)
 
 // Limits and defaults of a Writer.
 const (

@@ -1,9 +1,7 @@
 package lottery
 
 import (
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 )
@@ -24,10 +22,8 @@ func (h *Hash) UnmarshalText(b []byte) error { return unhex(h[:], b, "digest") }
 // one with a chance of 10^-24.
 const IDBytes = 16
 
-// ID is the name under which a person stands in the sealed list: 16 bytes, as text
-// 32 lower-case hex digits. It is a keyed hash of the person, so it tells nothing
-// to who has not the key, stays the same from day to day, and a person in the list
-// twice is seen by anyone.
+// ID is the name under which an entry stands in the sealed list: 16 bytes, as text 32
+// lower-case hex digits. See PublicID.
 type ID [IDBytes]byte
 
 // String is the id as text.
@@ -63,14 +59,4 @@ func digest(domain string, parts ...[]byte) (h Hash) {
 	}
 	s.Sum(h[:0])
 	return h
-}
-
-// PersonID is a person's id under a key: HMAC-SHA256, its first 16 bytes. Who has
-// not the key learns nothing of the person from it.
-func PersonID(key []byte, person uint64) (id ID) {
-	m := hmac.New(sha256.New, key)
-	m.Write([]byte("spillway lottery person v1\x00"))
-	m.Write(binary.BigEndian.AppendUint64(nil, person))
-	copy(id[:], m.Sum(nil))
-	return id
 }

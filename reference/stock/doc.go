@@ -27,6 +27,10 @@
 //	mine, err := s.Begin(ctx, token)  // a rebuild: Offers, Restore, Reopen; see package reference
 //	q, r, err := s.Admit(ctx, judge)  // late offers: accepted again, or refused by the ledger
 //
+//	res, err := s.Change(ctx, a, w)   // lottery: an edit or a withdrawal, under its own ticket
+//	done, err := s.Release(ctx, u, t) // lottery: its entry is over, another may be made
+//	err = s.Seal(ctx, at)             // lottery: nothing of an earlier moment any more
+//
 // The order of the checks: malformed (invalid), key known (same answer, or
 // invalid for another user), user known (duplicate), all gone (closed), item gone
 // (sold-out), queue full (busy), else queued.
@@ -34,7 +38,8 @@
 // # What it keeps
 //
 // Three hashes, all in one slot by the hash tag {event}: the state (free of each
-// item, total, when it closed), user to ticket, key to ticket. Only acceptances
+// item, total, when it closed; of a lottery until when it is sealed), user to ticket,
+// key to ticket. A lottery has a fourth, of each person's last edit. Only acceptances
 // are remembered: a refusal took nothing, so judging it anew is safe. The
 // idempotency memory is therefore bounded by the reservations ever taken (stock
 // plus refunds; in a lottery, entrants), about 150 bytes each, and needs no
@@ -67,6 +72,10 @@
 //   - Gateways find out what Redis has lost by the result cache, over an epoch that
 //     they would have to compare: stock's script notes each acceptance there in the
 //     same step, so a ticket that the cache does not know was lost, in part or whole.
+//   - A lottery's entry is stamped when its call is made, and the script holds that
+//     stamp against the seal: gateways whose clocks differ cannot slip one in.
+//   - A lottery's holder has his whole entry beside his name, 40 bytes more: what must be
+//     accepted again, or queued again by a repair, is what he said, when he said it.
 //   - Refund keeps the key: a late replay still gets its ticket, whose result
 //     says what became of it.
 package stock

@@ -201,6 +201,8 @@ func (s *Store) Admit(ctx context.Context, judge Judge) (accepted, refused int, 
 			}
 		case "q":
 			accepted++
+		case "w":
+			err = judge.Refuse(ctx, x.Accepted, "another change of its entry was accepted after the store had lost its memory")
 		case "d":
 			err = judge.Refuse(ctx, x.Accepted, "its user booked again after the store had lost its memory")
 		case "s":
@@ -209,7 +211,7 @@ func (s *Store) Admit(ctx context.Context, judge Judge) (accepted, refused int, 
 		if err != nil {
 			return accepted, refused, err
 		}
-		if code == "d" || code == "s" {
+		if code == "d" || code == "s" || code == "w" {
 			refused++
 		}
 		if err := s.client.HDel(ctx, s.offers, x.Ticket.String()).Err(); err != nil {
@@ -220,7 +222,7 @@ func (s *Store) Admit(ctx context.Context, judge Judge) (accepted, refused int, 
 }
 
 // readmitScript accepts one offer again. Keys: state, users, keys, stream,
-// results. Arguments: user, ticket, item, key, payload, entries?, now. It answers
+// results. Arguments: user, ticket, item, key, payload, entries?, now, hold. It answers
 // q (accepted), k (still known), d (its user holds another ticket), s (nothing
 // left of the item) or u (no sale is open).
 var readmitScript = redis.NewScript(`
@@ -239,7 +241,7 @@ if ARGV[6] ~= '1' then
   redis.call('HINCRBY', state, item, -1)
   if redis.call('HINCRBY', state, 'total', -1) <= 0 then redis.call('HSET', state, 'closed', ARGV[7]) end
 end
-redis.call('HSET', users, user, ticket .. ':' .. item)
+redis.call('HSET', users, user, ARGV[8])
 redis.call('HSETNX', keys, key, user .. ':' .. ticket)
 redis.call('HSETNX', results, ticket, 'pending')
 redis.call('XADD', stream, 'NOMKSTREAM', '*', 'e', ARGV[5])
@@ -247,8 +249,14 @@ return 'q'
 `)
 
 func (s *Store) readmit(ctx context.Context, x offer) (string, error) {
-	code, err := readmitScript.Run(ctx, s.client, s.keys, uint64(x.User), x.Ticket.String(), x.Item, x.key,
-		x.Encode(), s.lots(), int64(s.opts.Clock.Now())).Text()
+	var code string
+	var err error
+	if x.Change != 0 {
+		code, err = s.readmitChange(ctx, x.Accepted)
+	} else {
+		code, err = readmitScript.Run(ctx, s.client, s.keys, uint64(x.User), x.Ticket.String(), x.Item, x.key,
+			x.Encode(), s.lots(), int64(s.opts.Clock.Now()), s.hold(x.Accepted)).Text()
+	}
 	if err != nil {
 		return "", fmt.Errorf("stock: accepting ticket %s again: %w", x.Ticket, err)
 	}

@@ -50,7 +50,7 @@ return {'r', beat}
 `)
 
 // beginScript takes the lock of a rebuild and closes what was open. Keys: state,
-// users, keys, stream, results, rebuild. Arguments: token, life in ms, the last
+// users, keys, stream, results, rebuild, changes. Arguments: token, life in ms, the last
 // beat seen. It answers 1, or 0 when somebody else is at it or has done it.
 var beginScript = redis.NewScript(`
 local t = redis.call('TIME')
@@ -58,22 +58,22 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 if tonumber(redis.call('HGET', KEYS[6], 'until') or '0') > now then return 0 end
 local was = tonumber(redis.call('HGET', KEYS[1], 'beat') or '0')
 if redis.call('HEXISTS', KEYS[1], 'open') == 1 and redis.call('EXISTS', KEYS[4]) == 1 and was >= tonumber(ARGV[3]) then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[5])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[5], KEYS[7])
 redis.call('HSET', KEYS[6], 'token', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]))
 return 1
 `)
 
 // restoreScript puts holders back. Keys: users, keys, stream, results, rebuild.
-// Arguments: token, life in ms, then of each: user, ticket, item, key, payload to
-// enqueue. A key or payload may be empty, and a ticket is noted as pending only
-// when the sixth word of it is 1.
+// Arguments: token, life in ms, then of each: user, ticket, hold, key, payload to
+// enqueue. A user (of a change, which holds nothing), key or payload may be empty,
+// and a ticket is noted as pending only when the sixth word of it is 1.
 var restoreScript = redis.NewScript(`
 if redis.call('HGET', KEYS[5], 'token') ~= ARGV[1] then return 0 end
 local t = redis.call('TIME')
 redis.call('HSET', KEYS[5], 'until', string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000) + ARGV[2]))
 for a = 3, #ARGV, 6 do
-  local user, ticket, item, key, payload = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4]
-  redis.call('HSET', KEYS[1], user, ticket .. ':' .. item)
+  local user, ticket, hold, key, payload = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4]
+  if user ~= '' then redis.call('HSET', KEYS[1], user, hold) end
   if key ~= '' then redis.call('HSET', KEYS[2], key, user .. ':' .. ticket) end
   if ARGV[a + 5] == '1' then redis.call('HSETNX', KEYS[4], ticket, 'pending') end
   if payload ~= '' then redis.call('XADD', KEYS[3], 'NOMKSTREAM', '*', 'e', payload) end
@@ -83,12 +83,12 @@ return 1
 
 // reopenScript ends a rebuild: from here on the sale runs. Keys: state, stream,
 // rebuild. Arguments: token, items as one text, now, entries?, the last beat
-// seen, then what is free of each item.
+// seen, the moment sealed until in ms, then what is free of each item.
 var reopenScript = redis.NewScript(`
 if redis.call('HGET', KEYS[3], 'token') ~= ARGV[1] or redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
 local total, set = 0, {}
-for i = 6, #ARGV do
-  set[#set + 1] = tostring(i - 6)
+for i = 7, #ARGV do
+  set[#set + 1] = tostring(i - 7)
   set[#set + 1] = ARGV[i]
   total = total + tonumber(ARGV[i])
 end
@@ -97,6 +97,7 @@ local beat = string.format('%.0f', math.max(ARGV[5] + 1, t[1] * 1000 + math.floo
 redis.call('DEL', KEYS[1], KEYS[3])
 redis.call('HSET', KEYS[1], 'open', ARGV[2], 'total', total, 'beat', beat, unpack(set))
 if total <= 0 and ARGV[4] ~= '1' then redis.call('HSET', KEYS[1], 'closed', ARGV[3]) end
+if tonumber(ARGV[6]) > 0 then redis.call('HSET', KEYS[1], 'sealed', ARGV[6]) end
 return 1
 `)
 
@@ -143,7 +144,7 @@ func (s *Store) Begin(ctx context.Context, token int64) (bool, error) {
 	if !s.outbox.on {
 		return false, errStream
 	}
-	n, err := beginScript.Run(ctx, s.client, append(slices.Clone(s.keys), s.rebuild), token, LockLife.Milliseconds(), s.beat.Load()).Int()
+	n, err := beginScript.Run(ctx, s.client, append(slices.Clone(s.keys), s.rebuild, s.changes), token, LockLife.Milliseconds(), s.beat.Load()).Int()
 	if err != nil {
 		return false, fmt.Errorf("stock: beginning the rebuild: %w", err)
 	}
@@ -189,7 +190,11 @@ func (s *Store) Restore(ctx context.Context, token int64, hs []Holder) error {
 			if h.Pending {
 				pending = "1"
 			}
-			args = append(args, uint64(h.User), h.Ticket.String(), h.Item, h.Key, payload, pending)
+			user, hold, key := strconv.FormatUint(uint64(h.User), 10), s.hold(h.Accepted), h.Key
+			if h.Change != 0 {
+				user, hold, key = "", "", ""
+			}
+			args = append(args, user, h.Ticket.String(), hold, key, payload, pending)
 		}
 		keys := []string{s.keys[1], s.keys[2], s.keys[3], s.keys[4], s.rebuild}
 		n, err := restoreScript.Run(ctx, s.client, keys, args...).Int()
@@ -199,17 +204,20 @@ func (s *Store) Restore(ctx context.Context, token int64, hs []Holder) error {
 		if n == 0 {
 			return fmt.Errorf("stock: %w", ErrOvertaken)
 		}
+		if err := s.restoreEdits(ctx, page); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// Reopen ends a rebuild and opens the sale of the items with what is free of each.
-// It fails with ErrOvertaken.
-func (s *Store) Reopen(ctx context.Context, token int64, items, free []int) error {
+// Reopen ends a rebuild and opens the sale of the items with what is free of each,
+// a lottery sealed until a moment (0 = never was). It fails with ErrOvertaken.
+func (s *Store) Reopen(ctx context.Context, token int64, items, free []int, sealed time.Duration) error {
 	if len(items) != s.opts.Items || len(free) != len(items) {
 		return fmt.Errorf("stock: opening %d items with %d figures, the store was made for %d", len(items), len(free), s.opts.Items)
 	}
-	args := []any{token, list(items), int64(s.opts.Clock.Now()), s.lots(), s.beat.Load()}
+	args := []any{token, list(items), int64(s.opts.Clock.Now()), s.lots(), s.beat.Load(), sealed.Milliseconds()}
 	for i, n := range free {
 		if n < 0 {
 			return fmt.Errorf("stock: item %d has %d free: want 0 or more", i, n)
@@ -229,7 +237,7 @@ func (s *Store) Reopen(ctx context.Context, token int64, items, free []int) erro
 // Hold notes a user as the holder of a ticket that the ledger has confirmed. It
 // reports false, and does nothing, when he holds one already.
 func (s *Store) Hold(ctx context.Context, a booking.Accepted) (bool, error) {
-	ok, err := s.client.HSetNX(ctx, s.keys[1], strconv.FormatUint(uint64(a.User), 10), a.Ticket.String()+":"+strconv.Itoa(a.Item)).Result()
+	ok, err := s.client.HSetNX(ctx, s.keys[1], strconv.FormatUint(uint64(a.User), 10), s.hold(a)).Result()
 	if err != nil {
 		return false, fmt.Errorf("stock: noting the holder of ticket %s: %w", a.Ticket, err)
 	}
@@ -285,5 +293,6 @@ func sortOffers(xs []offer) {
 func ScriptNames() map[string]string {
 	return map[string]string{takeScript.Hash(): "stock.take", refundScript.Hash(): "stock.refund", fillScript.Hash(): "stock.fill",
 		beatScript.Hash(): "stock.look", beginScript.Hash(): "stock.begin", restoreScript.Hash(): "stock.restore",
-		reopenScript.Hash(): "stock.open", readmitScript.Hash(): "stock.readmit"}
+		reopenScript.Hash(): "stock.open", readmitScript.Hash(): "stock.readmit",
+		changeScript.Hash(): "stock.change", releaseScript.Hash(): "stock.refund", readmitChangeScript.Hash(): "stock.readmit", sealScript.Hash(): "stock.seal"}
 }

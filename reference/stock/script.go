@@ -5,37 +5,44 @@ import "github.com/redis/go-redis/v9"
 // Codes of the answers of takeScript.
 const (
 	codeQueued    = 'q'
-	codeReplay    = 'r' // followed by the ticket, and by ":item" while it holds stock
+	codeReplay    = 'r' // followed by the ticket, and by the rest of the hold while there is one
 	codeInvalid   = 'i'
 	codeDuplicate = 'd'
 	codeClosed    = 'c'
 	codeSoldOut   = 's'
 	codeBusy      = 'b'
 	codeUnknown   = 'u' // the sale is not open: nothing can be said
+	codeSealed    = 'l' // its moment was sealed before it came: nothing was done
+	codeOver      = 'w' // the entry is withdrawn
 )
 
-// perSubmit is how many arguments of takeScript a submit has.
-const perSubmit = 5
+// Arguments of takeScript: those before the submits, and those of each.
+const (
+	fixedArgs = 6
+	perSubmit = 5
+)
 
 // takeScript judges and books a batch of submits. Everything it reads is read
 // before it writes; the only thing that can fail once it has begun to write is
 // Redis itself, which runs a script whole or not at all.
 //
 // Keys: state, users, keys, stream, results. Arguments: depth (0 = no bound),
-// now, entries?, stream?, results?, then user, key, item, ticket, payload of each
-// submit. It answers a code for each, and last "z" when it took the last of all.
+// now, entries?, stream?, results?, now in ms, then user, key, item, hold, payload
+// of each submit; a hold begins with the ticket. It answers a code for each, and
+// last "z" when it took the last of all.
 var takeScript = redis.NewScript(`
 local state, users, keys, stream, results = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local depth, entries = tonumber(ARGV[1]), ARGV[3] == '1'
 local queued, cached = ARGV[4] == '1', ARGV[5] == '1'
-local n = (#ARGV - 5) / 5
-local us, ks, fields = {}, {}, {'open', 'total'}
+local n = (#ARGV - 6) / 5
+local us, ks, fields = {}, {}, {'open', 'total', 'sealed'}
 for i = 1, n do
-  local a = 5 * i
-  us[i], ks[i], fields[i + 2] = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+  local a = 5 * i + 1
+  us[i], ks[i], fields[i + 3] = ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
 end
 local st = redis.call('HMGET', state, unpack(fields))
 local length, ready = 0, st[1]
+local sealed = entries and tonumber(ARGV[6]) < tonumber(st[3] or '0')
 if ready and queued then
   length = redis.call('XLEN', stream)
   ready = length > 0 or redis.call('EXISTS', stream) == 1
@@ -51,13 +58,14 @@ local held = redis.call('HMGET', users, unpack(us))
 local total = tonumber(st[2])
 local free, seen, holds = {}, {}, {}
 for i = 1, n do
-  free[fields[i + 2]] = tonumber(st[i + 2])
+  free[fields[i + 3]] = tonumber(st[i + 3])
   seen[ks[i]] = known[i]
   holds[us[i]] = held[i]
 end
 local newUsers, newKeys, newResults, adds, changed = {}, {}, {}, {}, {}
 for i = 1, n do
-  local user, key, item, ticket = us[i], ks[i], fields[i + 2], ARGV[5 * i + 4]
+  local user, key, item, hold = us[i], ks[i], fields[i + 3], ARGV[5 * i + 5]
+  local ticket = string.sub(hold, 1, 32)
   local was, has = seen[key], holds[user]
   if was then
     local mine = user .. ':'
@@ -78,6 +86,8 @@ for i = 1, n do
     out[i] = 'c'
   elseif not entries and free[item] <= 0 then
     out[i] = 's'
+  elseif sealed then
+    out[i] = 'l'
   elseif queued and depth > 0 and length >= depth then
     out[i] = 'b'
   else
@@ -87,7 +97,7 @@ for i = 1, n do
       changed[item] = true
     end
     length = length + 1
-    holds[user] = ticket .. ':' .. item
+    holds[user] = hold
     seen[key] = user .. ':' .. ticket
     newUsers[#newUsers + 1] = user
     newUsers[#newUsers + 1] = holds[user]
@@ -95,7 +105,7 @@ for i = 1, n do
     newKeys[#newKeys + 1] = seen[key]
     newResults[#newResults + 1] = ticket
     newResults[#newResults + 1] = 'pending'
-    adds[#adds + 1] = ARGV[5 * i + 5]
+    adds[#adds + 1] = ARGV[5 * i + 6]
     out[i] = 'q'
   end
 end
@@ -104,7 +114,7 @@ if #adds > 0 then
   if not entries then
     local set = {'total', total}
     for i = 1, n do
-      local item = fields[i + 2]
+      local item = fields[i + 3]
       if changed[item] then
         changed[item] = false
         set[#set + 1] = item
@@ -150,10 +160,11 @@ return 'ok'
 
 // refundScript gives one reservation back, once, and -1 when no sale is open: one
 // that is being rebuilt counts what is free itself. Keys: state, users.
-// Arguments: user, "ticket:item", item, entries?.
+// Arguments: user, "ticket:item" with which the hold begins, item, entries?.
 var refundScript = redis.NewScript(`
 if redis.call('HEXISTS', KEYS[1], 'open') == 0 then return -1 end
-if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then return 0 end
+local has = redis.call('HGET', KEYS[2], ARGV[1])
+if not has or string.sub(has .. ':', 1, #ARGV[2] + 1) ~= ARGV[2] .. ':' then return 0 end
 redis.call('HDEL', KEYS[2], ARGV[1])
 if ARGV[4] == '1' then return 1 end
 redis.call('HINCRBY', KEYS[1], ARGV[3], 1)

@@ -19,6 +19,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/clock"
+	"spillway/internal/policy"
 )
 
 var (
@@ -30,6 +31,10 @@ var (
 	// ErrOvertaken is returned by a step of a rebuild whose lock has passed to
 	// somebody else, or was lost with Redis's memory: begin again.
 	ErrOvertaken = errors.New("somebody else rebuilds the sale, or Redis lost its memory once more; look again")
+	// ErrSealed comes with the outcome unknown for a lottery entry, or a change of one,
+	// whose moment was sealed before it reached the store: nothing was done. Again,
+	// it has another moment.
+	ErrSealed = errors.New("the day was sealed while this was on its way; try again")
 	// ErrClosed comes with the outcome unknown when the Store has been closed.
 	ErrClosed = errors.New("the stock layer is closed")
 )
@@ -60,6 +65,8 @@ type Options struct {
 	// Entries says that there is no stock to take: one entry a user is accepted
 	// and counted, and a repeated entry gets its first ticket again.
 	Entries bool
+	// Rules are the lottery's, whose days an edit is counted in; Entries mode only.
+	Rules policy.LotteryRules
 	// BatchMax is how many submits share a script call, 1..BatchLimit; 0 and 1
 	// mean one call a submit.
 	BatchMax int
@@ -82,6 +89,8 @@ type Submit struct {
 	Item  int
 	Key   string // idempotency key: 1..KeyMax visible ASCII characters
 	Other bool   // lottery: takes another type in the same shop
+	// Senior registers the person of a lottery entry once for good.
+	Senior bool
 }
 
 // Result is the answer to a Submit.
@@ -89,6 +98,7 @@ type Result struct {
 	Outcome booking.Outcome // queued, duplicate, closed, sold-out, busy, invalid or unknown
 	Ticket  booking.Ticket  // set when queued
 	Replay  bool            // queued before: this is the same answer again
+	Held    bool            // and its ticket still holds its user's place
 }
 
 // Stats counts what a Store has done. Submits / Calls is the mean batch.
@@ -155,8 +165,9 @@ type Store struct {
 	client redis.UniversalClient
 	opts   Options
 	keys   []string // state, users, keys, stream, results
-	// offers is the hash of what gateways offer, rebuild that of who rebuilds.
-	offers, rebuild string
+	// offers is the hash of what gateways offer, rebuild that of who rebuilds,
+	// changes that of each person's last edit of a lottery entry.
+	offers, rebuild, changes string
 
 	outbox outbox
 	beat   atomic.Int64 // the last beat of the sale that this Store saw; 0 = none
@@ -194,6 +205,8 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 		return nil, fmt.Errorf("stock: %d items: want 1 to %d", o.Items, ItemsMax)
 	case o.Depth < 0 || o.Linger < 0 || o.Timeout < 0:
 		return nil, errors.New("stock: depth, linger and timeout must not be negative")
+	case o.Entries && o.Rules.Length <= 0:
+		return nil, errors.New("stock: lottery entries need the lottery's rules")
 	case o.BatchMax < 0 || o.BatchMax > BatchLimit:
 		return nil, fmt.Errorf("stock: batch of %d: want 0 to %d", o.BatchMax, BatchLimit)
 	}
@@ -221,7 +234,7 @@ func New(client redis.UniversalClient, o Options) (*Store, error) {
 			keys[i] = tag + "none" // a key the script is told not to touch
 		}
 	}
-	s := &Store{client: client, opts: o, keys: keys, offers: tag + "offers", rebuild: tag + "rebuild"}
+	s := &Store{client: client, opts: o, keys: keys, offers: tag + "offers", rebuild: tag + "rebuild", changes: tag + "changes"}
 	s.outbox.on, s.outbox.held = o.Stream != "" && o.Results != "", map[booking.Ticket]offer{}
 	return s, nil
 }
@@ -346,7 +359,24 @@ func (s *Store) TakeBatch(ctx context.Context, ins []Submit) ([]Result, error) {
 // accepted is a submit as it will travel if it is accepted.
 func (s *Store) accepted(in Submit) booking.Accepted {
 	return booking.Accepted{Ticket: s.opts.Tickets.Of(in.User, in.Key), User: in.User, Item: in.Item,
-		At: s.opts.Clock.Now(), Other: in.Other}
+		At: s.opts.Clock.Now(), Other: in.Other, Senior: in.Senior}
+}
+
+// hold is what stands by a user who holds a ticket: ticket and item, and in Entries
+// mode, where it may be all that is left of the entry, its moment and flags too.
+func (s *Store) hold(a booking.Accepted) string {
+	text := a.Ticket.String() + ":" + strconv.Itoa(a.Item)
+	if !s.opts.Entries {
+		return text
+	}
+	flags := 0
+	if a.Other {
+		flags |= 1
+	}
+	if a.Senior {
+		flags |= 2
+	}
+	return text + ":" + strconv.FormatInt(int64(a.At), 10) + ":" + strconv.Itoa(flags)
 }
 
 func validKey(k string) bool {
@@ -425,10 +455,14 @@ func (s *Store) call(b *batch) (closedAt time.Duration, closed bool) {
 		return "0"
 	}
 	now := s.opts.Clock.Now()
-	args := make([]any, 0, 5+perSubmit*len(b.submits))
-	args = append(args, s.opts.Depth, int64(now), flag(s.opts.Entries), flag(s.opts.Stream != ""), flag(s.opts.Results != ""))
-	for i, a := range b.submits {
-		args = append(args, strconv.FormatUint(uint64(a.User), 10), b.keys[i], strconv.Itoa(a.Item), a.Ticket.String(), a.Encode())
+	args := make([]any, 0, fixedArgs+perSubmit*len(b.submits))
+	args = append(args, s.opts.Depth, int64(now), flag(s.opts.Entries), flag(s.opts.Stream != ""), flag(s.opts.Results != ""), now.Milliseconds())
+	for i := range b.submits {
+		a := &b.submits[i]
+		if s.opts.Entries {
+			a.At = now // the moment that the seal is held against
+		}
+		args = append(args, strconv.FormatUint(uint64(a.User), 10), b.keys[i], strconv.Itoa(a.Item), s.hold(*a), a.Encode())
 	}
 	// The batch belongs to many callers, so no single one's context ends it.
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Timeout)
@@ -449,13 +483,16 @@ func (s *Store) call(b *batch) (closedAt time.Duration, closed bool) {
 		return 0, false
 	}
 	for i, a := range b.submits {
-		var item int
-		if b.results[i], item = answer(out[i], a.Ticket, a.Item); b.results[i].Outcome == booking.Unknown {
+		var held booking.Accepted
+		var holds bool
+		if b.results[i], held, holds = answer(out[i], a); b.results[i].Outcome == booking.Unknown {
 			b.err = fmt.Errorf("stock: %w", ErrNotOpen)
+			if out[i] == string(codeSealed) {
+				b.err = fmt.Errorf("stock: %w", ErrSealed)
+			}
 		}
-		if b.results[i].Outcome == booking.Queued && item >= 0 {
-			a.Ticket, a.Item = b.results[i].Ticket, item
-			s.outbox.add(offer{a, b.keys[i]})
+		if holds {
+			s.outbox.add(offer{held, b.keys[i]})
 		}
 	}
 	if out[len(b.submits)] == "z" {
@@ -466,38 +503,63 @@ func (s *Store) call(b *batch) (closedAt time.Duration, closed bool) {
 	return 0, false
 }
 
-// answer reads one answer of the script. item is what the ticket holds, -1 when
-// it holds nothing any more.
-func answer(code string, own booking.Ticket, asked int) (r Result, item int) {
+// answer reads one answer of the script to a submit. held is what the ticket holds;
+// holds is false when it holds nothing any more.
+func answer(code string, in booking.Accepted) (r Result, held booking.Accepted, holds bool) {
 	if code == "" {
-		return Result{Outcome: booking.Unknown}, -1
+		return Result{Outcome: booking.Unknown}, held, false
 	}
 	switch code[0] {
 	case codeQueued:
-		return Result{Outcome: booking.Queued, Ticket: own}, asked
+		return Result{Outcome: booking.Queued, Ticket: in.Ticket}, in, true
 	case codeReplay:
-		ticket, held, holds := strings.Cut(code[1:], ":")
-		t, err := booking.ParseTicket(ticket)
+		if t, err := booking.ParseTicket(code[1:]); err == nil {
+			return Result{Outcome: booking.Queued, Ticket: t, Replay: true}, held, false
+		}
+		a, err := parseHold(code[1:])
 		if err != nil {
 			break
 		}
-		item = -1
-		if n, err := strconv.Atoi(held); holds && err == nil {
-			item = n
+		if a.User = in.User; a.At == 0 {
+			a.At = in.At // a sale's hold does not tell
 		}
-		return Result{Outcome: booking.Queued, Ticket: t, Replay: true}, item
+		return Result{Outcome: booking.Queued, Ticket: a.Ticket, Replay: true, Held: true}, a, true
 	case codeInvalid:
-		return Result{Outcome: booking.Invalid}, -1
+		return Result{Outcome: booking.Invalid}, held, false
 	case codeDuplicate:
-		return Result{Outcome: booking.Duplicate}, -1
+		return Result{Outcome: booking.Duplicate}, held, false
 	case codeClosed:
-		return Result{Outcome: booking.Closed}, -1
+		return Result{Outcome: booking.Closed}, held, false
 	case codeSoldOut:
-		return Result{Outcome: booking.SoldOut}, -1
+		return Result{Outcome: booking.SoldOut}, held, false
 	case codeBusy:
-		return Result{Outcome: booking.Busy}, -1
+		return Result{Outcome: booking.Busy}, held, false
 	}
-	return Result{Outcome: booking.Unknown}, -1
+	return Result{Outcome: booking.Unknown}, held, false
+}
+
+// parseHold is the inverse of hold; a sale's has no moment and no flags.
+func parseHold(text string) (a booking.Accepted, err error) {
+	bad := fmt.Errorf("stock: hold %.80q: want ticket:item, or ticket:item:moment:flags", text)
+	ticket, rest, _ := strings.Cut(text, ":")
+	item, rest, long := strings.Cut(rest, ":")
+	if a.Ticket, err = booking.ParseTicket(ticket); err != nil {
+		return booking.Accepted{}, bad
+	}
+	if a.Item, err = strconv.Atoi(item); err != nil || strconv.Itoa(a.Item) != item {
+		return booking.Accepted{}, bad
+	}
+	if !long {
+		return a, nil
+	}
+	at, flags, _ := strings.Cut(rest, ":")
+	n, err := strconv.ParseInt(at, 10, 64)
+	f, err2 := strconv.ParseUint(flags, 10, 2)
+	if err != nil || err2 != nil || strconv.FormatInt(n, 10) != at || len(flags) != 1 {
+		return booking.Accepted{}, bad
+	}
+	a.At, a.Other, a.Senior = time.Duration(n), f&1 != 0, f&2 != 0
+	return a, nil
 }
 
 // Free is what is left of each item. It fails with ErrNotOpen when no sale is
@@ -548,12 +610,8 @@ func (s *Store) SoldOutAt() (at time.Duration, ok bool) {
 // open.
 func (s *Store) Refund(ctx context.Context, a booking.Accepted) (bool, error) {
 	item := strconv.Itoa(a.Item)
-	entries := "0"
-	if s.opts.Entries {
-		entries = "1"
-	}
 	n, err := refundScript.Run(ctx, s.client, s.keys[:2],
-		strconv.FormatUint(uint64(a.User), 10), a.Ticket.String()+":"+item, item, entries).Int()
+		strconv.FormatUint(uint64(a.User), 10), a.Ticket.String()+":"+item, item, s.lots()).Int()
 	if err != nil {
 		return false, fmt.Errorf("stock: refunding ticket %s: %w", a.Ticket, err)
 	}
@@ -564,7 +622,7 @@ func (s *Store) Refund(ctx context.Context, a booking.Accepted) (bool, error) {
 }
 
 // Holders calls f for everybody who holds a ticket, with user, ticket and item
-// set, in no stated order; somebody may come twice while the sale runs. It stops
+// set, and in Entries mode the entry as it was accepted, in no stated order; somebody may come twice while the sale runs. It stops
 // at f's first error and returns it.
 func (s *Store) Holders(ctx context.Context, f func(booking.Accepted) error) error {
 	var cursor uint64
@@ -589,14 +647,13 @@ func (s *Store) Holders(ctx context.Context, f func(booking.Accepted) error) err
 }
 
 func holder(user, value string) (booking.Accepted, error) {
-	ticket, item, ok := strings.Cut(value, ":")
-	u, err1 := strconv.ParseUint(user, 10, 64)
-	t, err2 := booking.ParseTicket(ticket)
-	i, err3 := strconv.Atoi(item)
-	if !ok || err1 != nil || err2 != nil || err3 != nil {
-		return booking.Accepted{}, fmt.Errorf("stock: holder %.40q has %.80q: want ticket:item", user, value)
+	u, err := strconv.ParseUint(user, 10, 64)
+	if err != nil {
+		return booking.Accepted{}, fmt.Errorf("stock: holder %.40q: want a number", user)
 	}
-	return booking.Accepted{User: booking.UserID(u), Ticket: t, Item: i}, nil
+	a, err := parseHold(value)
+	a.User = booking.UserID(u)
+	return a, err
 }
 
 // Count is how many users hold a ticket.

@@ -14,6 +14,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/clock"
+	"spillway/internal/policy"
 	"spillway/reference/ledger"
 )
 
@@ -39,6 +40,10 @@ func Run(t *testing.T, open Open) {
 	t.Run("book", func(t *testing.T) { book(t, open(t)) })
 	t.Run("book at once", func(t *testing.T) { bookAtOnce(t, open(t)) })
 	t.Run("model", func(t *testing.T) { model(t, open(t)) })
+	t.Run("desk", func(t *testing.T) { desk(t, open(t)) })
+	t.Run("desk at once", func(t *testing.T) { deskAtOnce(t, open(t)) })
+	t.Run("draws", func(t *testing.T) { draws(t, open(t)) })
+	t.Run("model of the lottery", func(t *testing.T) { lotteryModel(t, open(t)) })
 }
 
 func batch(t testing.TB, k ledger.Keeper, rows ...ledger.Row) []ledger.Verdict {
@@ -123,7 +128,7 @@ func entries(t *testing.T, db *ledger.DB) {
 	w, al, tu := ledger.Written, ledger.Already, ledger.Turned
 	e := Row(1, 1, 0)
 	e.Other = true
-	if got := batch(t, db.Entries(), e, Row(2, 1, 1), e, Row(3, 2, 0)); !slices.Equal(got, []ledger.Verdict{w, tu, al, w}) {
+	if got := batch(t, db.Entries(policy.DefaultLotteryRules()), e, Row(2, 1, 1), e, Row(3, 2, 0)); !slices.Equal(got, []ledger.Verdict{w, tu, al, w}) {
 		t.Fatal(got)
 	}
 	result(t, db, e.Ticket, booking.Confirmed)

@@ -42,10 +42,15 @@ func New(t testing.TB, client redis.UniversalClient, event, consumer string) *qu
 	return q
 }
 
-// Entry is the n-th accepted submit of a test.
+// Entry is the n-th accepted submit of a test; some are a lottery's entries, edits and
+// withdrawals.
 func Entry(n int) booking.Accepted {
-	a := booking.Accepted{User: booking.UserID(n), Item: n % 7, At: time.Duration(n)}
+	a := booking.Accepted{User: booking.UserID(n), Item: n % 7, At: time.Duration(n), Other: n%2 == 1, Senior: n%5 == 1, Change: booking.Change(n % 4 % 3)}
 	a.Ticket[0], a.Ticket[14], a.Ticket[15] = 1, byte(n>>8), byte(n)
+	if a.Change != 0 {
+		a.Entry = a.Ticket
+		a.Entry[0] = 2
+	}
 	return a
 }
 

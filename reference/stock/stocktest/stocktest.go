@@ -14,6 +14,7 @@ import (
 
 	"spillway/internal/booking"
 	"spillway/internal/clock"
+	"spillway/internal/policy"
 	"spillway/reference/stock"
 )
 
@@ -38,7 +39,7 @@ func newSale(t require, client redis.UniversalClient, items []int, change func(*
 	t.Helper()
 	event := Event()
 	o := stock.Options{Event: event, Items: len(items), Stream: "{" + event + "}:queue", Results: "{" + event + "}:results",
-		BatchMax: 16, Linger: time.Millisecond, Clock: clock.NewWall()}
+		BatchMax: 16, Linger: time.Millisecond, Rules: policy.DefaultLotteryRules(), Clock: clock.NewWall()}
 	if change != nil {
 		change(&o)
 	}
@@ -75,6 +76,9 @@ func Run(t *testing.T, open Open) {
 	t.Run("concurrent", func(t *testing.T) { concurrent(t, open(t)) })
 	t.Run("enqueued", func(t *testing.T) { enqueued(t, open(t)) })
 	t.Run("model", func(t *testing.T) { model(t, open(t)) })
+	t.Run("changes", func(t *testing.T) { changes(t, open(t)) })
+	t.Run("readmitted", func(t *testing.T) { readmitted(t, open(t)) })
+	t.Run("model of changes", func(t *testing.T) { changesModel(t, open(t)) })
 }
 
 func take(t require, s *stock.Store, user, item int, key string, want booking.Outcome) stock.Result {
@@ -198,7 +202,7 @@ func entries(t *testing.T, client redis.UniversalClient) {
 	defer s.Close()
 	ctx := context.Background()
 	first := take(t, s.Store, 1, 0, "a", booking.Queued)
-	if again := take(t, s.Store, 1, 1, "b", booking.Queued); again.Ticket != first.Ticket || !again.Replay {
+	if again := take(t, s.Store, 1, 1, "b", booking.Queued); again.Ticket != first.Ticket || !again.Replay || !again.Held {
 		t.Fatalf("a second entry of one user: %+v", again)
 	}
 	take(t, s.Store, 2, 1, "a", booking.Invalid)
@@ -369,11 +373,11 @@ func (m *plain) take(in stock.Submit) stock.Result {
 		if was.User != in.User {
 			return stock.Result{Outcome: booking.Invalid}
 		}
-		return stock.Result{Outcome: booking.Queued, Ticket: was.Ticket, Replay: true}
+		return stock.Result{Outcome: booking.Queued, Ticket: was.Ticket, Replay: true, Held: m.users[in.User].Ticket == was.Ticket}
 	}
 	if has, ok := m.users[in.User]; ok {
 		if m.entries {
-			return stock.Result{Outcome: booking.Queued, Ticket: has.Ticket, Replay: true}
+			return stock.Result{Outcome: booking.Queued, Ticket: has.Ticket, Replay: true, Held: true}
 		}
 		return stock.Result{Outcome: booking.Duplicate}
 	}
@@ -389,6 +393,9 @@ func (m *plain) take(in stock.Submit) stock.Result {
 		return stock.Result{Outcome: booking.Busy}
 	}
 	a := booking.Accepted{Ticket: m.tickets.Of(in.User, in.Key), User: in.User, Item: in.Item}
+	if m.entries { // a sale's holders tell no more
+		a.Other, a.Senior = in.Other, in.Senior
+	}
 	if !m.entries {
 		m.free[in.Item]--
 	}
@@ -418,7 +425,7 @@ func model(t *testing.T, client redis.UniversalClient) {
 			"take": func(t *rapid.T) {
 				ins := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) stock.Submit {
 					return stock.Submit{User: booking.UserID(rapid.IntRange(0, 6).Draw(t, "user")), Item: rapid.IntRange(0, len(items)).Draw(t, "item"),
-						Key: fmt.Sprintf("k%d", rapid.IntRange(0, 12).Draw(t, "key"))}
+						Other: rapid.Bool().Draw(t, "other"), Senior: rapid.Bool().Draw(t, "senior"), Key: fmt.Sprintf("k%d", rapid.IntRange(0, 12).Draw(t, "key"))}
 				}), 1, 8).Draw(t, "submits")
 				got, err := s.TakeBatch(ctx, ins)
 				if err != nil {
@@ -479,8 +486,9 @@ func model(t *testing.T, client redis.UniversalClient) {
 				}
 				used := 0
 				for u, a := range m.users { // compared, not reported: no order
-					if held[u] != a {
-						t.Fatalf("user %d holds %+v, want %+v", u, held[u], a)
+					h := held[u]
+					if h.At, a.At = 0, 0; h != a {
+						t.Fatalf("user %d holds %+v, want %+v", u, h, a)
 					}
 					used++
 				}
