@@ -23,6 +23,7 @@ type lotteryCmd struct {
 	Seal     lotterySealCmd     `cmd:"" help:"Close a day's list: order, tree, commitment, beacon; a signed bundle."`
 	Sign     lotterySignCmd     `cmd:"" help:"Add a party's signature to a sealed bundle."`
 	Draw     lotteryDrawCmd     `cmd:"" help:"Draw a sealed bundle: winners, reserve lists, second round."`
+	Publish  lotteryPublishCmd  `cmd:"" help:"Say that a draw's winners are published: from here on the backend tells people."`
 	Verify   lotteryVerifyCmd   `cmd:"" help:"Do all of a bundle again from the bundle alone, or check one proof; exit code 5 when something does not fit."`
 	Prove    lotteryProveCmd    `cmd:"" help:"One entrant's proof: that the entry was in, its ticket, the cut-off; or that it was not in."`
 	Export   lotteryExportCmd   `cmd:"" help:"The winners and reserves of a pharmacy, or of all, as CSV."`

@@ -10,6 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"spillway/internal/booking"
+	"spillway/internal/policy"
+	"spillway/reference/ledger"
 )
 
 const diceSource = `{"kind":"ceremony","ceremony":{"what":"fifty dice","by":"the notary","where":"the hall",
@@ -191,4 +196,43 @@ func TestLotteryRefuses(t *testing.T) {
 	if got := lotteryRun(t, 2, "export", "--shop", "Express"); !strings.Contains(got, "not the list that the draw was signed for") {
 		t.Errorf("exported with a changed winner: %s", got)
 	}
+}
+
+// A day out of a backend's database: sealed, drawn, recorded, published.
+func TestLotteryFromTheLedger(t *testing.T) {
+	lotteryFolder(t, "10")
+	db, err := ledger.Open(t.Context(), "sqlite:ledger.db", ledger.DBOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := policy.DefaultLotteryRules()
+	day, err := policy.ParseDay("2020-02-19")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []ledger.Row
+	for i := range 300 {
+		at := r.SealsAt(day) - time.Duration(1+i)*time.Hour/2
+		rows = append(rows, ledger.Row{Accepted: booking.Accepted{Ticket: booking.Ticket{1, byte(i), byte(i >> 8)}, User: booking.UserID(i), Item: i % 2, At: at}, Written: at})
+	}
+	late := rows[0]
+	late.Ticket, late.User, late.At = booking.Ticket{2}, 1000, r.SealsAt(day)
+	if _, err := db.Entries(r).WriteBatch(t.Context(), append(rows, late)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "two.csv", "area,shop,type,masks,stock,quota\nA,S,ordinary,10,20,20\nA,S,N95,5,9,7\n")
+	args := []string{"seal", "--day", "2020-02-19", "--db", "sqlite:ledger.db", "--stock", "two.csv", "--key", "operator.pem", "--beacon", "source.json", "--rehearsal"}
+	if got := lotteryRun(t, 0, args...); !strings.Contains(got, "300 entries of 2020-02-19") {
+		t.Errorf("seal says %s, want 300 of 301: one came at the seal", got)
+	}
+	lotteryRun(t, 0, "draw", "--beacon", "value.json", "--key", "operator.pem", "--db", "sqlite:ledger.db")
+	lotteryRun(t, 0, "publish", "--db", "sqlite:ledger.db")
+	draws, err := db.Draws(t.Context())
+	if err != nil || len(draws) != 1 || draws[0].Winners != 27 || draws[0].Entries != 300 || draws[0].State != ledger.DrawPublished {
+		t.Errorf("the ledger has the draws %+v, %v", draws, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	lotteryRun(t, 0, "verify")
 }

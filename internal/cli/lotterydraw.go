@@ -58,6 +58,7 @@ type lotteryDrawCmd struct {
 	Beacon string `required:"" placeholder:"FILE" help:"What the beacon published, as JSON: a round as drand serves it, numbers or a reading; - for standard input."`
 	Secret string `placeholder:"FILE" help:"The operator's secret. Default: DIR.secret."`
 	Key    string `required:"" env:"SPILLWAY_LOTTERY_KEY" placeholder:"FILE" help:"The operator's Ed25519 key."`
+	DB     string `name:"db" env:"SPILLWAY_DB" placeholder:"URL" help:"Record the winners in this database too, from which the list was sealed."`
 	actor
 }
 
@@ -92,10 +93,15 @@ func (c *lotteryDrawCmd) Run(a *app) error {
 	o.Now = clockOf(b.Seal, due)
 	show := newStages(a)
 	o.Progress = show.tell
-	d, _, err := b.Draw(a.ctx, o)
+	d, out, err := b.Draw(a.ctx, o)
 	show.over()
 	if err != nil {
 		return badInput(err)
+	}
+	if c.DB != "" {
+		if err := recordWins(a, c.DB, b, out.Wins); err != nil {
+			return err
+		}
 	}
 	fmt.Fprint(a.stdout, drawnText(b.Seal, d))
 	fmt.Fprintf(a.stdout, "bundle   %s: winners.csv, reserve.csv, draw.json\n", c.Bundle)

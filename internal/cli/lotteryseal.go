@@ -17,7 +17,8 @@ type lotterySealCmd struct {
 	Out       string   `default:"bundle" placeholder:"DIR" help:"The bundle's folder; it must not exist."`
 	From      string   `placeholder:"FILE" help:"The day's entries: CSV, or canonical entries (.entries), in any order. Instead of --db."`
 	DB        string   `name:"db" env:"SPILLWAY_DB" placeholder:"URL" help:"The database of a backend in mode lottery."`
-	IDKey     string   `name:"secret-of-ids" env:"SPILLWAY_SECRET" placeholder:"TEXT" help:"The backend's secret, from which people's ids are made; with --db."`
+	Redis     string   `env:"SPILLWAY_REDIS" placeholder:"URL" help:"Its Redis, so that nothing of the day is still on its way; without it the backend must have stopped."`
+	Event     string   `default:"spillway" help:"Hash tag of its keys."`
 	Stock     string   `required:"" placeholder:"FILE" help:"The stock list, CSV: area,shop,type,masks,stock,quota."`
 	Rules     string   `placeholder:"FILE" help:"The text of the rules; by default the built-in ones in words."`
 	Beacon    string   `placeholder:"SOURCE" help:"Where the randomness will come from: drand:quicknet:ROUND, drand:default:ROUND, or a file with a source as JSON (rfc3797, ceremony). Default: quicknet's first round at the hour of the draw."`
@@ -50,6 +51,11 @@ func (c *lotterySealCmd) Run(a *app) error {
 		return errors.Join(badInput(err), os.Remove(secretFile)) // it has served nothing
 	}
 	defer b.Close() // only read
+	if c.From == "" {
+		if err := recordSeal(a, c.DB, b); err != nil {
+			return err
+		}
+	}
 	for _, dir := range c.Give {
 		if err := b.Give(dir, o.Secret); err != nil {
 			return badInput(err)
@@ -173,9 +179,4 @@ func (c *lotterySealCmd) seal(a *app, o lottery.SealOptions) (*lottery.Bundle, e
 		return c.sealLedger(a, o)
 	}
 	return nil, errors.New("no entries: name a file with --from, or a backend's database with --db")
-}
-
-// sealLedger seals what a backend's database holds.
-func (c *lotterySealCmd) sealLedger(*app, lottery.SealOptions) (*lottery.Bundle, error) {
-	return nil, errors.New("not yet")
 }

@@ -585,3 +585,9 @@ func parseDrawn(data []byte, sigs []Signature, s Seal, of Hash) (Drawn, error) {
 	}
 	return d, nil
 }
+
+// DrawDigest is the SHA-256 of the draw, as the audit log names it.
+func (b *Bundle) DrawDigest() (Hash, error) {
+	data, err := b.read(fileDraw)
+	return sha256.Sum256(data), err
+}
