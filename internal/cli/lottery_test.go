@@ -190,7 +190,7 @@ func TestLotteryRefuses(t *testing.T) {
 	}
 	data[200] ^= 1
 	write(t, "bundle/winners.csv", string(data))
-	if got := lotteryRun(t, 5, "verify"); !strings.Contains(got, "winners.csv: is not the draw's") {
+	if got := lotteryRun(t, 5, "verify"); !strings.Contains(got, "is not the draw's") {
 		t.Errorf("with a changed winner: %s", got)
 	}
 	if got := lotteryRun(t, 2, "export", "--shop", "Express"); !strings.Contains(got, "not the list that the draw was signed for") {
