@@ -53,7 +53,7 @@ validate: build ## calibrate on a short attack, predict other points, measure th
 scales: build ## one scenario at 1:1, 1:100, 1:1000 and at the attack's scale, simulated; one figure
 	@$(BIN) scales --seed $(SEED) $(ARGS)
 
-lottery-versus: build ## the grab evening beside the lottery day on the same people: load, servers, who wins; about five minutes
+lottery-versus: build ## the grab evening beside the lottery day on the same people: load, servers, who wins; under five minutes
 	@$(BIN) lottery versus --seed $(SEED) $(ARGS)
 
 chaos: build ## the rush under each fault in turn: what was lost (must read 0), and how long it took to recover; under ten minutes

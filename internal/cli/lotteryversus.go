@@ -470,7 +470,7 @@ func (v *versus) drawings() (out []drawing, err error) {
 	return out, err
 }
 
-// bots is the chance of the bots' owners.
+// botsOf is the chance of the bots' owners.
 func botsOf(o reports.Odds) reports.Chance { return o.Groups[len(o.Groups)-1] }
 
 // answer is what the comparison says, in sentences made of its numbers.
@@ -484,8 +484,9 @@ func (v *versus) answer() (out []string) {
 		add("Servers: the rush takes %s, the lottery %s in its busiest hour.", a.Servers.Text(), b.Servers.Text())
 	}
 	bot, fair := botsOf(a.Odds), a.Odds.All
-	add("In the rush %s of the bots win, against %s of everybody: a bot multiplies its owner's chance by %s. In the lottery it wins %s, for its owner has one entry like anybody.",
-		bot.Share.Text(reports.Share), fair.Share.Text(reports.Share), reports.Factor.Format(bot.Share.V/fair.Share.V), botsOf(b.Odds).Text())
+	add("In the rush %s of the bots win, against %s of everybody: a bot multiplies its owner's chance by %s, and %s of the persons take %s of the goods. In the lottery it wins %s, for its owner has one entry like anybody.",
+		bot.Share.Text(reports.Share), fair.Share.Text(reports.Share), reports.Factor.Format(bot.Share.V/fair.Share.V),
+		reports.Share.Format(float64(bot.Of)/float64(fair.Of)), reports.Share.Format(float64(bot.Won)/math.Max(float64(fair.Won), 1)), botsOf(b.Odds).Text())
 	late := a.Odds.Late
 	won := uint64(0)
 	for _, t := range a.Odds.Tenths {
