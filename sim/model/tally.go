@@ -41,8 +41,8 @@ type tally struct {
 	hists  map[uint64]*record.Hist
 	counts [counters][]uint64
 	bins   bins
-	runs   []spell // by step, outcome and group
-	tables []*tables
+	runs   []spell         // by step, outcome and group
+	tables []*record.Dense // for the next who need one
 
 	second int // the one asked for last, and where it begins
 	from   time.Duration
@@ -56,14 +56,11 @@ type spell struct {
 	n        uint32
 	response time.Duration
 	service  time.Duration
-	found    int32           // the second of the record whose histograms are at hand
-	varied   int32           // spells in it
-	hists    [2]*record.Hist // response and service; nil = none
-	tables   *tables         // nil = none
+	found    int32            // the second of the record whose histograms are at hand
+	varied   int32            // spells in it
+	hists    [2]*record.Hist  // response and service; nil = none
+	tables   [3]*record.Dense // of response and service where they differ, of both where not; nil = none
 }
-
-// tables count times that are both response and service, and those that differ.
-type tables struct{ both, response, service record.Dense }
 
 // worthTables is after how many spells in a second of the record the next are counted
 // in tables.
@@ -120,20 +117,13 @@ func (t *tally) flush(r *spell, step booking.Step, o booking.Outcome, group uint
 	}
 	n := uint64(r.n)
 	r.n = 0
-	if r.varied++; r.varied > worthTables && r.tables == nil {
-		if free := len(t.tables); free > 0 {
-			r.tables, t.tables = t.tables[free-1], t.tables[:free-1]
-		} else {
-			r.tables = &tables{}
-		}
-	}
-	if d := r.tables; d != nil {
+	if r.varied++; r.varied > worthTables {
 		if r.response == r.service {
-			if d.both.AddN(r.response, n) {
+			if t.table(&r.tables[2]).AddN(r.response, n) {
 				return
 			}
-		} else if d.response.AddN(r.response, n) {
-			if !d.service.AddN(r.service, n) {
+		} else if t.table(&r.tables[0]).AddN(r.response, n) {
+			if !t.table(&r.tables[1]).AddN(r.service, n) {
 				r.hists[1].AddN(r.service, n)
 			}
 			return
@@ -143,13 +133,30 @@ func (t *tally) flush(r *spell, step booking.Step, o booking.Outcome, group uint
 	r.hists[1].AddN(r.service, n)
 }
 
+// table is a spell's table, which it is given if it has none.
+func (t *tally) table(d **record.Dense) *record.Dense {
+	if *d == nil {
+		if free := len(t.tables); free > 0 {
+			*d, t.tables = t.tables[free-1], t.tables[:free-1]
+		} else {
+			*d = new(record.Dense)
+		}
+	}
+	return *d
+}
+
 // settle moves what tables have counted to the histograms, and gives them back.
 func (t *tally) settle(r *spell) {
-	if d := r.tables; d != nil {
-		d.both.MoveTo(r.hists[0], r.hists[1])
-		d.response.MoveTo(r.hists[0])
-		d.service.MoveTo(r.hists[1])
-		r.tables, t.tables = nil, append(t.tables, d)
+	for i, d := range r.tables {
+		if d == nil {
+			continue
+		}
+		if i < len(r.hists) {
+			d.MoveTo(r.hists[i])
+		} else {
+			d.MoveTo(r.hists[:]...)
+		}
+		r.tables[i], t.tables = nil, append(t.tables, d)
 	}
 }
 
