@@ -76,7 +76,7 @@ func (c *lotteryConsoleCmd) checkListen() error {
 func (c *lotteryConsoleCmd) options() (o console.Options, made bool, err error) {
 	o = console.Options{Dir: c.Bundle, Now: time.Now, Token: os.Getenv(tokenEnv), Style: page.Style(),
 		List:     func(w io.Writer, l lottery.ShopList) error { return writeList(w, l) },
-		FileName: func(l lottery.ShopList) string { return fileName(l.Area + "-" + l.Shop) }}
+		FileName: func(l lottery.ShopList) string { return fileName(l.Area + "-" + l.Shop) }, Fairness: consoleFairness}
 	switch {
 	case o.Token == "":
 		var b [24]byte

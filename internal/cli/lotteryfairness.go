@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"spillway/reference/lottery"
+	"spillway/reference/lottery/console"
 	"spillway/reports"
 	"spillway/reports/fairness"
 	"spillway/reports/gate"
@@ -73,6 +74,27 @@ func showFairness(a *app, r *fairness.Report, dir string, asJSON bool) error {
 		return verdictOf(gate.ExitInconclusive)
 	}
 	return nil
+}
+
+// consoleFairness is the tests of a draw as the console shows them.
+func consoleFairness(ctx context.Context, b *lottery.Bundle, d lottery.Drawn) ([]console.Test, error) {
+	out, err := lottery.Draw(ctx, b.List(), b.Seal.Lines, d.Seed, nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := judgeDraw(ctx, b, d, out)
+	if err != nil {
+		return nil, err
+	}
+	var tests []console.Test
+	for _, x := range r.Tests {
+		t := console.Test{Name: x.Name(), Tested: fmt.Sprintf("%s = %.3g", x.Symbol, x.Statistic), P: x.P, Corrected: x.Holm, Verdict: "fits a fair draw", Fits: !x.Rejected}
+		if x.Rejected {
+			t.Verdict = "does not fit"
+		}
+		tests = append(tests, t)
+	}
+	return tests, nil
 }
 
 // sortedMost is up to how many entries are put in the order of entry, 40 bytes each,
