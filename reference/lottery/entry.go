@@ -88,6 +88,5 @@ type raw []byte
 func (r raw) id() []byte     { return r[:IDBytes] }
 func (r raw) line() int      { return int(r[16])<<8 | int(r[17]) }
 func (r raw) other() bool    { return r[18]&flagOther != 0 }
-func (r raw) senior() bool   { return r[18]&flagSenior != 0 }
 func (r raw) entered() int64 { return int64(binary.BigEndian.Uint64(r[18:26]) & millisMost) }
 func (r raw) edited() int64  { return int64(binary.BigEndian.Uint64(r[24:32]) & millisMost) }
