@@ -146,6 +146,16 @@
 // claims it learns by duplicate that it holds a reservation. Who changes the secret
 // forgets who has booked.
 //
+// # The lottery
+//
+// In mode lottery an entry goes the way of a submit, and so do its edits and its
+// withdrawal, each under a ticket of its own (package lottery). Who has the ticket may
+// read, edit and withdraw: with phone numbers too, the number is asked for once.
+// Moments are civil, so this mode wants clocks that are right to far less than the
+// half hour between the last edit and the seal; what a gateway whose clock is behind
+// sends after the seal is refused, to be tried again. CloseDay ends what takes part in a
+// day's draw; ledger.DB has the steps after it.
+//
 // # Decisions
 //
 //   - The status call before the form and the check after the gate are one path

@@ -49,6 +49,11 @@ func lotteryPlan(seed draw.Seed) plan {
 	p.lottery = true
 	p.rounds += 5
 	p.rate *= 2 // a day is short
+	for i := range p.storm {
+		if f := &p.storm[i]; actions[f.kind] != proceed && seedOf(seed, 22, uint32(i), 3) == 0 {
+			f.point = []string{"stock.change", "stock.seal"}[seedOf(seed, 23, uint32(i), 2)]
+		}
+	}
 	for i := range uint32(3) {
 		p.storm = append(p.storm, fault{at: seedOf(seed, 20, i, steps-20), kind: "hold", point: []string{"stock.take", "stock.change"}[seedOf(seed, 21, i, 2)], nth: 1, stays: true})
 	}

@@ -64,10 +64,10 @@ var faultKinds = []string{"kill", "kill-late", "lose", "fail", "kill", "kill-lat
 // something: with the reservation counted, a batch in hand, a result not told.
 var holds = []string{"stock.open", "stock.restore", "ledger.begin", "results.put", "queue.ack", "letters.discard", "stock.refund"}
 
-// points are the crash points without their last word.
+// points are the crash points of a sale without their last word.
 var points = func() (out []string) {
 	for _, p := range reference.CrashPoints() {
-		if step, ok := strings.CutSuffix(p, ".before"); ok {
+		if step, ok := strings.CutSuffix(p, ".before"); ok && !ofLottery(p) {
 			out = append(out, step)
 		}
 	}

@@ -2,16 +2,20 @@ package ledger_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"spillway/internal/booking"
+	"spillway/internal/policy"
 	"spillway/reference/ledger"
 	"spillway/reference/ledger/ledgertest"
 )
@@ -153,4 +157,101 @@ func BenchmarkWrite(b *testing.B) {
 			ledgertest.Bench(b, db, size)
 		})
 	}
+}
+
+// Tables of another version are refused in one line and stay as they are.
+func TestOldTablesRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "old.db")
+	raw, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if _, err := raw.Exec(`CREATE TABLE spillway (version INTEGER NOT NULL, probes INTEGER NOT NULL); INSERT INTO spillway VALUES (1, 0);
+		CREATE TABLE entries (id INTEGER PRIMARY KEY, ticket BLOB NOT NULL, person BIGINT NOT NULL, cycle INTEGER NOT NULL)`); err != nil {
+		t.Fatal(err)
+	}
+	for what, open := range map[string]func(context.Context, string, ledger.DBOptions) (*ledger.DB, error){"open": ledger.Open, "read only": ledger.OpenReadOnly} {
+		db, err := open(context.Background(), "sqlite:"+path, ledger.DBOptions{})
+		if err == nil {
+			_ = db.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), "version 1, this program wants 2") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	var n int
+	if err := raw.QueryRow("SELECT count(*) FROM sqlite_master").Scan(&n); n != 2 || err != nil {
+		t.Errorf("%d tables and indexes, %v", n, err)
+	}
+}
+
+// A closed list of 20,000, a fifth of them edited and a few withdrawn.
+func BenchmarkDrawEntries(b *testing.B) {
+	const people = 20_000
+	db := openSQLite(b)
+	ctx := context.Background()
+	rules := policy.DefaultLotteryRules()
+	day := policy.Day(18310)
+	noon := rules.Start(day-1) + 12*time.Hour
+	var rows []ledger.Row
+	for n := range people {
+		r := ledgertest.Row(n, n, n%7)
+		r.At, r.Written = noon, noon
+		rows = append(rows, r)
+		if n%5 == 0 {
+			c := r
+			c.Change, c.Entry, c.Ticket[1] = booking.ChangeEdit, r.Ticket, 1
+			if n%100 == 0 {
+				c.Change = booking.ChangeWithdraw
+			}
+			rows = append(rows, c)
+		}
+	}
+	for chunk := range slices.Chunk(rows, ledger.FullBatch) {
+		if _, err := db.Entries(rules).WriteBatch(ctx, chunk); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := db.CloseDay(ctx, day, rules); err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for b.Loop() {
+		if err := db.DrawEntries(ctx, day, rules, func(ledger.DrawEntry) error { n++; return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if want := b.N * (people - people/100); n != want {
+		b.Fatalf("%d entries, want %d", n, want)
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "entries/s")
+}
+
+// Winners recorded in one transaction.
+func BenchmarkRecordDraw(b *testing.B) {
+	db := openSQLite(b)
+	ctx := context.Background()
+	rules := policy.DefaultLotteryRules()
+	day := policy.Day(18310)
+	noon := rules.Start(day-1) + 12*time.Hour
+	rows, wins := make([]ledger.Row, b.N), make([]ledger.Win, b.N)
+	for n := range rows {
+		rows[n] = ledgertest.Row(n, n, 0)
+		rows[n].At, rows[n].Written = noon, noon
+		wins[n] = ledger.Win{Person: rows[n].User, Ticket: rows[n].Ticket, Round: 1, Rank: n + 1}
+	}
+	for chunk := range slices.Chunk(rows, ledger.FullBatch) {
+		if _, err := db.Entries(rules).WriteBatch(ctx, chunk); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := errors.Join(db.CloseDay(ctx, day, rules), db.RecordSeal(ctx, day, []byte{1}, int64(b.N))); err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	if err := db.RecordDraw(ctx, day, wins); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "wins/s")
 }

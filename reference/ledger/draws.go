@@ -141,8 +141,8 @@ func (db *DB) CloseDay(ctx context.Context, day policy.Day, rules policy.Lottery
 }
 
 // DrawEntries calls f for exactly the entries that take part in the draw of a day,
-// each as it stood at the seal, in the order of writing. However often and late it
-// is called, it gives the same. It fails with ErrDay when the list is not closed, or
+// each as it stood at the seal, in the order of their rows. However often and late it
+// is called, it gives the same in the same order. It fails with ErrDay when the list is not closed, or
 // by other rules, and stops at f's first error.
 func (db *DB) DrawEntries(ctx context.Context, day policy.Day, rules policy.LotteryRules, f func(DrawEntry) error) error {
 	err := db.call(ctx, func(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -70,7 +71,11 @@ type require interface {
 	Fatalf(format string, args ...any)
 }
 
-// list is the list of a day, of the people in a range.
+// byTicket orders a list: its own order is the ledger's, which goes by person within a
+// batch, or not.
+func byTicket(a, b ledger.DrawEntry) int { return bytes.Compare(a.Ticket[:], b.Ticket[:]) }
+
+// list is the list of a day, of the people in a range, by ticket.
 func list(t require, db *ledger.DB, day policy.Day, from, to booking.UserID) (out []ledger.DrawEntry) {
 	t.Helper()
 	if err := db.DrawEntries(context.Background(), day, rules, func(e ledger.DrawEntry) error {
@@ -81,6 +86,7 @@ func list(t require, db *ledger.DB, day policy.Day, from, to booking.UserID) (ou
 	}); err != nil {
 		t.Fatalf("the list of %v: %v", day, err)
 	}
+	slices.SortFunc(out, byTicket)
 	return out
 }
 
@@ -426,6 +432,7 @@ func (b *plainBook) list(day policy.Day) (out []ledger.DrawEntry) {
 		}
 		out = append(out, d)
 	}
+	slices.SortFunc(out, byTicket)
 	return out
 }
 
