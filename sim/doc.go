@@ -93,7 +93,7 @@
 //	hardly a press passes   1:10       13.0 s    8.3 s
 //	never sells out         1:10       16.3 s   13.6 s
 //
-// Of that 8.3 s, by a profile, and in parts of the work without the waiting: opening the
+// By a profile of another such run, hardly a press passing, without the waiting: opening the
 // program 24 %, a tenth of all for finding out whom a visit replaces; forms and the
 // presses counted ahead 25 %, the servers 11 %, waking 14 %.
 //
