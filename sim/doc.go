@@ -80,11 +80,36 @@
 // 8 s of two that share perfectly. Five seconds would take four such cores and the
 // servers, one sequence for the sake of an exact stock, to spend 25 ns a call, not 60.
 //
-// Of the two variants of BenchmarkDay that do little but press, at 1:1 and on a day when
-// the default took 27 to 30 s: the one in which hardly a press passes (1.6 billion
-// events) took 86 s, the one that never sells out and refuses for four hours (1.9
-// billion) 118 s, 11 s at 1:10. Before checks, submits and polls were answered at once
-// the latter took 409 s: each press that passed was led event by event.
+// All these figures, and the profile, are of the engine before it counted lost presses
+// ahead of time. So are the wall times of the two variants of BenchmarkDay that do little
+// but press: 86 s at 1:1 for the one in which hardly a press passes (1.6 billion events),
+// 118 s for the one that never sells out and refuses for four hours (1.9 billion); 409 s
+// before checks, submits and polls were answered at once. What it costs since is known by
+// user time alone, of both engines one after the other while others used the machine
+// (Zen 4, one run each; waiting for the other core is in it):
+//
+//	                                   before      now
+//	default                 1:10        4.9 s    3.9 s    at 1:1  43.5 s    37.4 s
+//	hardly a press passes   1:10       13.0 s    8.3 s
+//	never sells out         1:10       16.3 s   13.6 s
+//
+// By a profile of another such run, hardly a press passing, without the waiting: opening the
+// program 24 %, a tenth of all for finding out whom a visit replaces; forms and the
+// presses counted ahead 25 %, the servers 11 %, waking 14 %.
+//
+// The floor of the variants, in seconds of one core at 1:1, reckoned as above and not run:
+//
+//	                          hardly a pass     never sells out
+//	170 M arrivals                 5                 5
+//	66, 56 M notices               3.4               2.9       51 ns
+//	156, 113 M status calls       11                 8         70
+//	51, 38 M forms                 2.6               1.9       51
+//	338, 72 M lost presses         6.8               1.4       20: three draws, one of them SipHash, and a count
+//	147 M checks and submits                         8         40, and 30 a lock
+//	50 M polls                                       5         100: client and row lie anywhere
+//	43 M that wait for a slot                       11         250: no rule of the door can be left out
+//
+// That is 29 s and 43 s of one core, 15 s and 22 s of two that share perfectly.
 //
 // # Decisions
 //
