@@ -36,8 +36,8 @@ const (
 	connectionsMost = 1024
 	sendingMost     = 8 // files at once
 	closeWithin     = 5 * time.Second
-	// What costs more than a look: pages, proofs and files, of all watchers together. A
-	// proof of 2.6 million entries takes 2 ms.
+	// What costs more than a look: pages, proofs and files, of all watchers together. Of
+	// 2.6 million entries and 193 lines a page took 16 ms and a proof 10 on one shared core.
 	askedRate  = 50
 	askedBurst = 200
 )
