@@ -28,8 +28,8 @@ const closeLook = 200 * time.Millisecond
 // clock; then everything that was is written, for which it waits so long; then the
 // ledger closes the list (ledger.DB.CloseDay). From there on DrawEntries gives the same
 // for ever. A dead letter from before the seal must be replayed or discarded first:
-// its person was told that the entry is in. Again it does nothing. The URLs are those of the ready line;
-// without that of Redis the ledger alone is closed, for a backend that has stopped,
+// its person was told that the entry is in. Again it does nothing. The URLs are those
+// of the ready line; without that of Redis the ledger alone is closed, for a backend that has stopped,
 // and so has emptied its queue.
 //
 // What Redis has lost, and a gateway offers again only after this, counts from the

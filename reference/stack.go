@@ -101,7 +101,7 @@ func Open(ctx context.Context, c Config, clocks ...clock.Clock) (*Stack, error) 
 	s.shift.Store(int64(s.clock.Now()))
 	var err error
 	if c.ReceiptKey != "" {
-		if s.receiptKey, err = lottery.ReceiptKey([]byte(c.ReceiptKey)); err != nil {
+		if s.receiptKey, err = lottery.ParsePrivateKey([]byte(c.ReceiptKey)); err != nil {
 			return nil, fmt.Errorf("config: %w", err)
 		}
 	}

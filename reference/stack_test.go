@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"spillway/internal/booking"
+	"spillway/internal/clock"
 	"spillway/internal/fault"
 	"spillway/internal/policy"
 	"spillway/internal/wire"
@@ -40,10 +41,10 @@ func sale() Config {
 	}
 }
 
-// serve opens a backend for a test and closes it with it.
-func serve(t testing.TB, c Config) *Stack {
+// serve opens a backend for a test, by its clock if it has one, and closes it with it.
+func serve(t testing.TB, c Config, clocks ...clock.Clock) *Stack {
 	t.Helper()
-	s, err := Open(context.Background(), c)
+	s, err := Open(context.Background(), c, clocks...)
 	if err != nil {
 		t.Fatal(err)
 	}

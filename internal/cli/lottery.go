@@ -29,6 +29,7 @@ type lotteryCmd struct {
 	Export   lotteryExportCmd   `cmd:"" help:"The winners and reserves of a pharmacy, or of all, as CSV."`
 	Audit    lotteryAuditCmd    `cmd:"" help:"Who did what to a bundle; its lines must hold together."`
 	Sample   lotterySampleCmd   `cmd:"" help:"Make a day's entries and stock list up, on fixed draws, for rehearsals."`
+	Pick     lotteryPickCmd     `cmd:"" name:"rfc3797" help:"Pick from a pool as RFC 3797 does, from a key string of public numbers."`
 	Fairness lotteryFairnessCmd `cmd:"" help:"Test a drawn bundle for fairness; one page. Exit code 5 when it does not fit a fair draw."`
 	Rehearse lotteryRehearseCmd `cmd:"" help:"A whole day on made-up people: seal, draw, verify, fairness; one page."`
 	Versus   lotteryVersusCmd   `cmd:"" help:"The grab evening beside the lottery day on the same people: load, servers, who wins; one report."`

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/json"
 	"encoding/pem"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"spillway/internal/booking"
 	"spillway/internal/policy"
 	"spillway/reference/ledger"
+	"spillway/reference/lottery"
 )
 
 const diceSource = `{"kind":"ceremony","ceremony":{"what":"fifty dice","by":"the notary","where":"the hall",
@@ -235,4 +237,50 @@ func TestLotteryFromTheLedger(t *testing.T) {
 		t.Error(err)
 	}
 	lotteryRun(t, 0, "verify")
+
+	// Receipts of an entry that is in and of one that was left out, held against proofs.
+	seed := sha256.Sum256([]byte("notary"))
+	receipt := func(file string, ticket booking.Ticket) lottery.Receipt {
+		r := lottery.Receipt{ID: lottery.PublicID(ticket), Item: rows[7].Item, EnteredMs: rows[7].At.Milliseconds()}
+		r.Sign(ed25519.NewKeyFromSeed(seed[:]))
+		text, err := json.Marshal(map[string]any{"outcome": "confirmed", "entry": r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, file, string(text))
+		lotteryRun(t, 0, "prove", "--entry", r.ID.String(), "--out", "proof-"+file)
+		return r
+	}
+	receipt("in.json", rows[7].Ticket)
+	receipt("out.json", booking.Ticket{3})
+	held := func(file string) []string {
+		return []string{"verify", "--proof", "proof-" + file, "--receipt", file, "--signer", "notary.pub"}
+	}
+	if got := lotteryRun(t, 0, held("in.json")...); !strings.Contains(got, "receipt  the list has the entry as the operator signed for it") {
+		t.Errorf("verify says %s", got)
+	}
+	if got := lotteryRun(t, 5, held("out.json")...); !strings.Contains(got, "it is missing from the list") {
+		t.Errorf("verify says %s", got)
+	}
+	for name, c := range map[string]struct {
+		code int
+		args []string
+	}{
+		"another's key":    {5, append(held("in.json"), "--signer", "operator.pub")},
+		"another's proof":  {2, append(held("in.json"), "--proof", "proof-out.json")},
+		"no signer":        {2, append(held("in.json"), "--signer", "")},
+		"no proof with it": {2, []string{"verify", "--receipt", "in.json", "--signer", "notary.pub"}},
+		"no receipt":       {2, append(held("in.json"), "--receipt", "two.csv")},
+	} {
+		t.Log(name, lotteryRun(t, c.code, c.args...))
+	}
+}
+
+// RFC 3797's published example, section 6.
+func TestLotteryPick(t *testing.T) {
+	if got := lotteryRun(t, 0, "rfc3797", "9319./2.5.8.10.12./9.18.26.34.41.45./", "--pool", "25", "--picks", "4"); got != "1. 17\n2. 7\n3. 2\n4. 16\n" {
+		t.Errorf("picks %q", got)
+	}
+	lotteryRun(t, 2, "rfc3797", "9319./", "--pool", "70000")
+	lotteryRun(t, 2, "rfc3797", "9319./", "--pool", "3", "--picks", "4")
 }

@@ -24,7 +24,6 @@ import (
 // countdown, the operator draws and publishes, the winners appear without a reload.
 // SPILLWAY_SCREENSHOTS names a folder for pictures of it.
 func TestBrowserConsole(t *testing.T) {
-	t.Chdir(t.TempDir())
 	consoleBundle(t, "30000")
 	ctx := browser(t)
 	public, admin := tab(t, ctx), tab(t, ctx)
@@ -206,7 +205,7 @@ func (p *onPage) until(what string, yes func() bool) {
 		if yes() {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // a page tells nobody when it changes
 	}
 	p.t.Fatalf("waited a minute for %s; the page shows:\n%s", what, p.eval("document.body.innerText"))
 }

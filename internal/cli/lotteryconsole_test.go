@@ -2,11 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -20,7 +15,6 @@ import (
 
 // What the command refuses to start with.
 func TestConsoleRefuses(t *testing.T) {
-	t.Chdir(t.TempDir())
 	consoleBundle(t, "300")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -51,7 +45,6 @@ func TestConsoleRefuses(t *testing.T) {
 // The command serves the page, with the rehearsal's clock and the reports' look, and
 // draws with the keys on its files.
 func TestConsole(t *testing.T) {
-	t.Chdir(t.TempDir())
 	consoleBundle(t, "3000")
 	url := consoleAt(t, "--clock", "2020-02-19T15:00:00+08:00")
 	get := func(path string) string {
@@ -111,44 +104,11 @@ func TestConsole(t *testing.T) {
 
 const consoleToken = "a token of the browser's test"
 
-// consoleBundle makes a day up and seals it, in the working folder.
+// consoleBundle makes a day up and seals it, in a new working folder.
 func consoleBundle(t *testing.T, entries string) {
 	t.Helper()
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := make([]int64, 60)
-	for i := range values {
-		values[i] = int64(1 + i*i%6)
-	}
-	reading, err := json.Marshal(map[string]any{"kind": "ceremony", "ceremony": map[string]any{"values": values, "witnesses": []string{"Li", "Chen"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{
-		"operator.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
-		"value.json":   reading,
-		"dice.json": []byte(`{"kind":"ceremony","ceremony":{"what":"60 dice","by":"the notary","where":"the hall",
-			"at":"2020-02-19T15:00:00+08:00","count":60,"min":1,"max":6,"witnesses":2}}`),
-	} {
-		if err := os.WriteFile(name, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, args := range [][]string{
-		{"sample", "--entries", entries, "--winners", "2000"},
-		{"seal", "--rehearsal", "--day", "2020-02-19", "--from", "sample.entries", "--stock", "stock.csv", "--beacon", "dice.json", "--key", "operator.pem",
-			"--party", "notary=" + strings.Repeat("5", 64)},
-	} {
-		if code, out, errs := spillway(append([]string{"lottery"}, args...)...); code != 0 {
-			t.Fatalf("%v: %d: %s%s", args, code, out, errs)
-		}
-	}
+	lotteryFolder(t, entries)
+	lotteryRun(t, 0, sealArgs...)
 }
 
 // consoleAt runs the command on a free port and returns the page's address.

@@ -133,6 +133,8 @@ func drawnText(s lottery.Seal, d lottery.Drawn) string {
 type lotteryVerifyCmd struct {
 	bundleAt
 	Proof    string   `placeholder:"FILE" help:"Check one entrant's proof instead of a bundle; - for standard input."`
+	Receipt  string   `placeholder:"FILE" help:"With --proof: the entrant's receipt, as the backend answered it; does the list keep it?"`
+	Signer   string   `placeholder:"KEY" help:"With --receipt: the public key that signs receipts, hex or a file."`
 	Operator string   `placeholder:"KEY" help:"The operator's public key as you know it from elsewhere: hex or a file."`
 	Digest   string   `placeholder:"HEX" help:"The seal's digest as you wrote it down."`
 	Earlier  []string `placeholder:"DIR" help:"The bundle of an earlier day: its winners must still be waiting; repeatable."`
@@ -153,8 +155,11 @@ func (c *lotteryVerifyCmd) Run(a *app) error {
 			return badInput(fmt.Errorf("--digest: %w", err))
 		}
 	}
-	if c.Proof != "" {
+	switch {
+	case c.Proof != "":
 		return c.proof(a, o)
+	case c.Receipt != "":
+		return badInput(errors.New("--receipt: want the entry's proof with it (--proof), as prove or the console gives it"))
 	}
 	if _, err := os.Stat(c.Bundle); err != nil {
 		return badInput(fmt.Errorf("bundle: %w", err))
@@ -200,6 +205,37 @@ func (c *lotteryVerifyCmd) proof(a *app, o lottery.VerifyOptions) error {
 		return marked(gate.ExitInvariantBroken, err)
 	}
 	fmt.Fprint(a.stdout, fateText(p, f))
+	if c.Receipt == "" {
+		return nil
+	}
+	return c.receipt(a, p, f)
+}
+
+// receipt holds what the proof shows against what the operator has signed.
+func (c *lotteryVerifyCmd) receipt(a *app, p lottery.Proof, f lottery.Fate) error {
+	signer, err := publicKey(c.Signer)
+	if err != nil {
+		return badInput(fmt.Errorf("--signer %s: %w", c.Signer, err))
+	}
+	text, err := readInput(a, c.Receipt)
+	if err != nil {
+		return badInput(fmt.Errorf("--receipt: %w", err))
+	}
+	r, err := lottery.ReadReceipt(text)
+	if err != nil {
+		return badInput(fmt.Errorf("--receipt %s: %w", c.Receipt, err))
+	}
+	switch err := r.Verify(signer); {
+	case err != nil:
+		return marked(gate.ExitInvariantBroken, fmt.Errorf("--receipt %s: %w", c.Receipt, err))
+	case r.ID != p.ID:
+		return badInput(fmt.Errorf("the receipt is of entry %s, the proof of %s", r.ID, p.ID))
+	}
+	keeps, why := f.Holds(r)
+	if !keeps {
+		return marked(gate.ExitInvariantBroken, errors.New("receipt: "+why))
+	}
+	fmt.Fprintf(a.stdout, "receipt  %s\n", why)
 	return nil
 }
 

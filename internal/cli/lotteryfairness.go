@@ -50,7 +50,7 @@ func (c *lotteryFairnessCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := writeLotteryPage(dir, lotteryPage{bundle: b, drawn: *v.Drawn, outcome: v.Outcome, report: r, verified: v,
+	if err := writeLotteryPage(dir, lotteryPage{bundle: b, drawn: *v.Drawn, report: r, verified: v,
 		commands: []string{"spillway lottery verify --bundle " + c.Bundle, "spillway lottery fairness --bundle " + c.Bundle}}); err != nil {
 		return err
 	}
@@ -261,8 +261,8 @@ func (c *cut) order(e lottery.Entry) uint64 {
 type lotteryPage struct {
 	bundle   *lottery.Bundle
 	drawn    lottery.Drawn
-	outcome  lottery.Outcome
 	report   *fairness.Report
+	controls []*fairness.Report
 	verified lottery.Verified
 	warnings []string
 	facts    []page.Fact
@@ -276,6 +276,9 @@ func writeLotteryPage(dir string, l lotteryPage) error {
 	if err != nil {
 		return err
 	}
+	if l.controls, err = fairness.Controls(); err != nil {
+		return err
+	}
 	var drawings []drawing
 	for i, f := range figs {
 		section := ""
@@ -284,29 +287,11 @@ func writeLotteryPage(dir string, l lotteryPage) error {
 		}
 		drawings = append(drawings, drawing{section, f})
 	}
-	var p page.Page
-	if err := writeFigures(dir, drawings, &p); err != nil {
-		return environment(err)
-	}
-	sheet := l.sheet()
-	sheet.Figures = p.Figures
-	var html bytes.Buffer
-	if err := page.WriteSheet(&html, sheet); err != nil {
-		return err
-	}
 	doc, err := json.MarshalIndent(l.report, "", " ")
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{"fairness.json", doc}, {"fairness.txt", []byte(l.report.Text())}, {"index.html", html.Bytes()}} {
-		if err := writeWhole(filepath.Join(dir, f.name), f.data); err != nil {
-			return environment(fmt.Errorf("cannot write the report: %w; make room and run it again", err))
-		}
-	}
-	return nil
+	return writeSheet(dir, l.sheet(), drawings, file{"fairness.json", doc}, file{"fairness.txt", []byte(l.report.Text())})
 }
 
 func (l lotteryPage) sheet() page.Sheet {
@@ -341,7 +326,7 @@ func (l lotteryPage) sheet() page.Sheet {
 	for _, step := range l.verified.Done {
 		checked.Rows = append(checked.Rows, []string{step.What, step.Holds})
 	}
-	sheet.Tables = append(sheet.Tables, checked, l.pools(), l.tests())
+	sheet.Tables = append(sheet.Tables, checked, l.pools(), l.tests(), rejected(l.controls))
 	return sheet
 }
 
@@ -392,6 +377,16 @@ func (l lotteryPage) tests() reports.Table {
 			alarm = "yes"
 		}
 		t.Rows = append(t.Rows, []string{x.Name(), fmt.Sprintf("%s = %.3g", x.Symbol, x.Statistic), fmt.Sprintf("%.3g", x.P), fmt.Sprintf("%.3g", x.Holm), alarm})
+	}
+	return t
+}
+
+// rejected shows that the same report tells draws that were not fair.
+func rejected(controls []*fairness.Report) reports.Table {
+	t := reports.Table{Title: "What the same tests say of draws that were not fair", Columns: []string{"draw", "verdict", "why"},
+		Notes: []string{"Judged anew with every page. Statistics alone let the second pass: only how a draw was made tells that its seed could be chosen."}}
+	for _, r := range controls {
+		t.Rows = append(t.Rows, []string{r.Name, r.Verdict, r.Why})
 	}
 	return t
 }

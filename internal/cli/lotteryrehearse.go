@@ -98,7 +98,7 @@ func (h rehearsal) hold(a *app, s *sample, day policy.Day) (l lotteryPage, err e
 		l.facts = append(l.facts, page.Fact{Name: name, What: fmt.Sprintf("%.1f s on %d cores", time.Since(began).Seconds(), lottery.Workers())})
 		began = time.Now()
 	}
-	l.bundle, err = lottery.MakeSeal(a.ctx, lottery.SealOptions{Dir: h.dir, Seal: seal, Rules: rulesText(r), Secret: h.bytes("secret"), Key: h.key("operator"),
+	l.bundle, err = lottery.MakeSeal(a.ctx, lottery.SealOptions{Dir: h.dir, Seal: seal, Rules: lottery.RulesText(r), Secret: h.bytes("secret"), Key: h.key("operator"),
 		Entries: func(take func(lottery.Entry) error) error { return s.entries(take, h.show.tell) }, Now: seal.Cutoff, Who: "rehearsal", Progress: h.show.tell})
 	if err != nil {
 		return l, badInput(err)
@@ -114,7 +114,8 @@ func (h rehearsal) hold(a *app, s *sample, day policy.Day) (l lotteryPage, err e
 	for i := range dice {
 		v.Ceremony.Values = append(v.Ceremony.Values, 1+int64(6*h.seed.Uniform(drawDice, uint64(i), 0)))
 	}
-	if l.drawn, l.outcome, err = l.bundle.Draw(a.ctx, lottery.DrawOptions{Value: v, Secret: h.bytes("secret"), Key: h.key("operator"),
+	var out lottery.Outcome
+	if l.drawn, out, err = l.bundle.Draw(a.ctx, lottery.DrawOptions{Value: v, Secret: h.bytes("secret"), Key: h.key("operator"),
 		Now: seal.DrawAt, Who: "rehearsal", Progress: h.show.tell}); err != nil {
 		return l, err
 	}
@@ -124,7 +125,7 @@ func (h rehearsal) hold(a *app, s *sample, day policy.Day) (l lotteryPage, err e
 		return l, err
 	}
 	took("verified in")
-	if l.report, err = judgeDraw(a.ctx, l.bundle, l.drawn, l.outcome); err != nil {
+	if l.report, err = judgeDraw(a.ctx, l.bundle, l.drawn, out); err != nil {
 		return l, err
 	}
 	took("judged in")

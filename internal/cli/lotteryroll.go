@@ -40,11 +40,7 @@ func newRoll(sc *scenarios.Scaled) (*roll, error) {
 	var key [8]byte
 	binary.BigEndian.PutUint64(key[:], uint64(sc.Seed))
 	r.prefix = sha256.Sum256(append([]byte("spillway lottery versus"), key[:]...))
-	sum, first := 0.0, int(rules.Seal/time.Hour)
-	for i := range r.hours {
-		sum += hourWeights[(first+i)%24]
-		r.hours[i] = sum
-	}
+	r.hours = hoursFrom(int(rules.Seal / time.Hour))
 	return r, nil
 }
 
@@ -58,10 +54,7 @@ func (r *roll) entry(i uint64) lottery.Entry {
 	h := sha256.Sum256(binary.BigEndian.AppendUint64(r.prefix[:len(r.prefix):len(r.prefix)], i))
 	copy(e.ID[:], h[:8])
 	binary.BigEndian.PutUint64(e.ID[8:], i)
-	pick, hour := r.sc.Seed.Uniform(drawHour, i, 0)*r.hours[23], 0
-	for r.hours[hour] <= pick {
-		hour++
-	}
+	hour := hourOf(&r.hours, r.sc.Seed.Uniform(drawHour, i, 0))
 	at := r.from + time.Duration(hour)*time.Hour + r.sc.Seed.Between(drawMoment, i, 0, 0, time.Hour)
 	e.Entered = at.Milliseconds()
 	return e

@@ -181,19 +181,32 @@ func (s *sample) lean(weights []float64, winners int64) {
 // hourWeights lean towards the evening; a lottery has no opening hour to lean to.
 var hourWeights = [24]float64{3, 1, 1, 1, 1, 2, 4, 6, 8, 9, 9, 8, 8, 7, 7, 7, 7, 7, 8, 9, 10, 10, 8, 5}
 
+// hoursFrom are hourWeights from an hour of the day on, summed up.
+func hoursFrom(first int) (sums [24]float64) {
+	sum := 0.0
+	for i := range sums {
+		sum += hourWeights[(first+i)%24]
+		sums[i] = sum
+	}
+	return sums
+}
+
+// hourOf is the hour that a uniform draw falls on.
+func hourOf(sums *[24]float64, u float64) (hour int) {
+	for sums[hour] <= u*sums[23] {
+		hour++
+	}
+	return hour
+}
+
 // entries calls take with every entry, in no order that means anything.
 func (s *sample) entries(take func(lottery.Entry) error, progress func(what string, done, of int64)) error {
 	var key [8]byte
 	binary.BigEndian.PutUint64(key[:], uint64(s.seed))
 	prefix := sha256.Sum256(append([]byte("spillway lottery sample"), key[:]...))
-	var hours [24]float64
-	sum := 0.0
-	for h, w := range hourWeights {
-		sum += w
-		hours[h] = sum
-	}
+	hours := hoursFrom(0)
 	for i := range s.n {
-		e := s.entry(uint64(i), &hours, sum)
+		e := s.entry(uint64(i), &hours)
 		h := sha256.Sum256(binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], uint64(i)))
 		e.ID = lottery.ID(h[:lottery.IDBytes])
 		if err := take(e); err != nil {
@@ -206,7 +219,7 @@ func (s *sample) entries(take func(lottery.Entry) error, progress func(what stri
 	return nil
 }
 
-func (s *sample) entry(id uint64, hours *[24]float64, sum float64) lottery.Entry {
+func (s *sample) entry(id uint64, hours *[24]float64) lottery.Entry {
 	u := s.seed.Uniform(drawLine, id, 0)
 	lo, hi := 0, len(s.cum)-1
 	for lo < hi {
@@ -219,10 +232,7 @@ func (s *sample) entry(id uint64, hours *[24]float64, sum float64) lottery.Entry
 	e := lottery.Entry{Line: lo, Other: s.seed.Uniform(drawOther, id, 0) < othersShare, Senior: s.seed.Uniform(drawSenior, id, 0) < seniorShare}
 	// On one of the days in which it is still valid, at an hour of that day.
 	back := int(s.seed.Uniform(drawDay, id, 0) * float64(s.rules.Valid))
-	pick, hour := s.seed.Uniform(drawHour, id, 0)*sum, 0
-	for hours[hour] <= pick {
-		hour++
-	}
+	hour := hourOf(hours, s.seed.Uniform(drawHour, id, 0))
 	at := s.rules.Start(s.day-1-policy.Day(back)) + time.Duration(hour)*time.Hour + s.seed.Between(drawMoment, id, 0, 0, time.Hour)
 	if at >= s.rules.SealsAt(s.day) {
 		at -= 24 * time.Hour * time.Duration(s.rules.Valid) // came after the seal: of the draw ten days ago, its first

@@ -104,7 +104,7 @@ func (c *lotterySealCmd) options() (o lottery.SealOptions, err error) {
 	if o.Seal.Beacon, err = beaconSource(c.Beacon, o.Seal.DrawAt); err != nil {
 		return o, badInput(err)
 	}
-	o.Rules = rulesText(r)
+	o.Rules = lottery.RulesText(r)
 	if c.Rules != "" {
 		text, err := os.ReadFile(c.Rules)
 		if err != nil {
@@ -149,24 +149,6 @@ func beaconSource(text string, drawAt time.Time) (beacon.Source, error) {
 		return s, fmt.Errorf("--beacon: %w", err)
 	}
 	return s, nil
-}
-
-// rulesText is the rules in words: what the seal's digest of them stands for.
-func rulesText(r policy.LotteryRules) string {
-	at := func(d time.Duration) string { return fmt.Sprintf("%02d:%02d", int(d.Hours()), int(d.Minutes())%60) }
-	return fmt.Sprintf(`One entry a person, at any hour. It names a shop and a type of mask, and whether
-another type in the same shop would do. It takes part in %[1]d draws.
-It may be changed once a day, from %[2]s to %[3]s, and withdrawn at any hour.
-The list of a day's draw closes at %[4]s on the evening before; what comes later is
-for the next. It is drawn at %[5]s and published at %[6]s.
-Every entry of a shop and type has the same chance: the smallest tickets win, where
-a ticket is the SHA-256 of the draw's seed and the entry's id.
-Where a type is sold out and another in the same shop is not, those who lost and
-take another type are drawn again.
-A tenth of each quota, rounded up, is on the reserve list, in the order of tickets.
-Who has won waits %[7]d days. Who is 65 or older registers once for good.
-No quota is above the stock.
-`, r.Valid, at(r.EditFrom), at(r.EditUntil), at(r.Seal), at(r.Draw), at(r.Publish), r.Wait)
 }
 
 // seal seals from whatever the entries come from.

@@ -346,14 +346,12 @@ func (v *versus) judge() {
 // report writes the folder and prints what it says.
 func (v *versus) report() error {
 	v.show.say("      drawing the report")
-	sheet, err := v.sheet()
+	sheet := v.sheet()
+	drawings, err := v.drawings()
 	if err != nil {
 		return err
 	}
-	var html, md bytes.Buffer
-	if err := page.WriteSheet(&html, sheet); err != nil {
-		return err
-	}
+	var md bytes.Buffer
 	for _, t := range slices.Concat(sheet.Tables, sheet.Details) {
 		md.WriteString(t.Markdown() + "\n")
 	}
@@ -364,15 +362,9 @@ func (v *versus) report() error {
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{"index.html", html.Bytes()}, {"summary.md", md.Bytes()}, {"summary.json", append(js, '\n')}} {
-		if err := writeWhole(filepath.Join(v.dir, f.name), f.data); err != nil {
-			return environment(fmt.Errorf("cannot write the report: %w; make room and run it again", err))
-		}
+	if err := writeSheet(v.dir, sheet, drawings, file{"summary.md", md.Bytes()}, file{"summary.json", append(js, '\n')}); err != nil {
+		return err
 	}
-	link(v.dir)
 	v.show.clear()
 	if v.JSON {
 		if err := writeJSON(v.a, v.Versus); err != nil {
@@ -385,7 +377,7 @@ func (v *versus) report() error {
 }
 
 // sheet is the page.
-func (v *versus) sheet() (page.Sheet, error) {
+func (v *versus) sheet() page.Sheet {
 	a, b := v.Sides[0], v.Sides[1]
 	s := page.Sheet{Kicker: fmt.Sprintf("%s and %s · seed %d", a.Scenario, b.Scenario, v.Versus.Seed), Title: "Against the rush: the grab evening beside the lottery day",
 		Warnings: v.Notes, Answer: v.answer(), Tiles: v.tiles(), Note: v.people(),
@@ -412,16 +404,7 @@ func (v *versus) sheet() (page.Sheet, error) {
 		s.Details = append(s.Details, t)
 	}
 	s.Details = append(s.Details, assumed(v.sims[0], v.sims[1]))
-	drawings, err := v.drawings()
-	if err != nil {
-		return s, err
-	}
-	var p page.Page
-	if err := writeFigures(v.dir, drawings, &p); err != nil {
-		return s, environment(err)
-	}
-	s.Figures = p.Figures
-	return s, nil
+	return s
 }
 
 // how says where the odds come from.

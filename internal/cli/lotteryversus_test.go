@@ -308,7 +308,8 @@ func TestVersusMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.judge()
-	sheet, err := v.sheet()
+	sheet := v.sheet()
+	drawings, err := v.drawings()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,8 +319,8 @@ func TestVersusMeasured(t *testing.T) {
 	if !slices.ContainsFunc(sheet.Warnings, func(s string) bool { return strings.Contains(s, "the lottery as measured: INVALID") }) {
 		t.Errorf("warnings %q", sheet.Warnings)
 	}
-	if n := len(sheet.Details); n != 4 || len(sheet.Figures) != 3 {
-		t.Errorf("%d tables, %d figures", n, len(sheet.Figures))
+	if n := len(sheet.Details); n != 4 || len(drawings) != 3 {
+		t.Errorf("%d tables, %d figures", n, len(drawings))
 	}
 	rush := v.attacks[0]
 	scaled := v.Sides[0].Scaled

@@ -537,14 +537,37 @@ func writeTexts(dir string, p page.Page, s reports.Summary, v gate.Verdict, tabl
 	if err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{"index.html", html.Bytes()}, {"summary.md", md.Bytes()}, {"summary.json", append(js, '\n')}, {"junit.xml", xml}} {
+	for _, f := range []file{{"index.html", html.Bytes()}, {"summary.md", md.Bytes()}, {"summary.json", append(js, '\n')}, {"junit.xml", xml}} {
 		if err := writeWhole(filepath.Join(dir, f.name), f.data); err != nil {
 			return fmt.Errorf("cannot write the report: %w; make room, then: spillway report %s", err, dir)
 		}
 	}
+	return nil
+}
+
+// file is a file of a run's folder.
+type file struct {
+	name string
+	data []byte
+}
+
+// writeSheet writes a page with its figures, and the files beside it; the page last.
+func writeSheet(dir string, s page.Sheet, drawings []drawing, beside ...file) error {
+	var p page.Page
+	if err := writeFigures(dir, drawings, &p); err != nil {
+		return environment(err)
+	}
+	s.Figures = p.Figures
+	var html bytes.Buffer
+	if err := page.WriteSheet(&html, s); err != nil {
+		return err
+	}
+	for _, f := range append(beside, file{"index.html", html.Bytes()}) {
+		if err := writeWhole(filepath.Join(dir, f.name), f.data); err != nil {
+			return environment(fmt.Errorf("cannot write the report: %w; make room and run it again", err))
+		}
+	}
+	link(dir)
 	return nil
 }
 

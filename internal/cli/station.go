@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -214,7 +213,6 @@ func stationReport(a *app, show *progress, dir string, c *simCmd, spec *scenario
 	if err := c.stationPage(dir, spec, s, cfg.Theory(), speed); err != nil {
 		return err
 	}
-	link(dir)
 	show.clear()
 	if c.JSON {
 		if _, err := a.stdout.Write(js); err != nil {
@@ -274,24 +272,7 @@ func (c *simCmd) stationPage(dir string, spec *scenarios.Station, s reports.Stat
 	if err != nil {
 		return err
 	}
-	var p page.Page
-	if err := writeFigures(dir, drawings, &p); err != nil {
-		return environment(err)
-	}
-	sheet.Figures = p.Figures
-	var html bytes.Buffer
-	if err := page.WriteSheet(&html, sheet); err != nil {
-		return err
-	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{"index.html", html.Bytes()}, {"station.md", []byte(table.Markdown())}} {
-		if err := writeWhole(filepath.Join(dir, f.name), f.data); err != nil {
-			return environment(fmt.Errorf("cannot write the report: %w; make room and run it again", err))
-		}
-	}
-	return nil
+	return writeSheet(dir, sheet, drawings, file{"station.md", []byte(table.Markdown())})
 }
 
 func levelWords(confidence float64) string {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -152,24 +151,9 @@ func (c *sweepCmd) stationReport(a *app, show *progress, dir string, base *scena
 		Commands: []string{"git checkout " + strings.TrimSuffix(version(), "-dirty"), strings.Join(args, " ")},
 		Facts:    []page.Fact{{Name: "commit", What: first.Commit}, {Name: "seed", What: fmt.Sprint(c.Seed)}, {Name: "machine", What: machine()}},
 		Files:    []page.File{{Name: stationSweep, What: "every point for machines"}, {Name: "sweep.md", What: "the table as Markdown"}}, Text: base.Text}
-	var p page.Page
-	if err := writeFigures(dir, drawings, &p); err != nil {
-		return environment(err)
-	}
-	sheet.Figures = p.Figures
-	var html bytes.Buffer
-	if err := page.WriteSheet(&html, sheet); err != nil {
+	if err := writeSheet(dir, sheet, drawings, file{stationSweep, js}, file{"sweep.md", []byte(table.Markdown())}); err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{stationSweep, js}, {"sweep.md", []byte(table.Markdown())}, {"index.html", html.Bytes()}} {
-		if err := writeWhole(filepath.Join(dir, f.name), f.data); err != nil {
-			return environment(fmt.Errorf("cannot write the report: %w; make room and run it again", err))
-		}
-	}
-	link(dir)
 	show.clear()
 	if c.JSON {
 		if _, err := a.stdout.Write(js); err != nil {

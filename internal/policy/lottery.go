@@ -277,14 +277,3 @@ func (r LotteryRules) MayWithdraw(now time.Duration, s Standing) LotteryVerdict 
 	}
 	return LotteryYes
 }
-
-// Quotas are how many winners a day's draw has on each line (shop and type): what
-// the company can supply that day, never more than the line's stock nor less than
-// none. Lines beyond either list have none.
-func Quotas(supply, stock []int) []int {
-	out := make([]int, len(stock))
-	for i := range min(len(supply), len(stock)) {
-		out[i] = max(0, min(supply[i], stock[i]))
-	}
-	return out
-}

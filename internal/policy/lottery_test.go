@@ -224,15 +224,6 @@ func TestLotteryCheck(t *testing.T) {
 	}
 }
 
-func TestQuotas(t *testing.T) {
-	if got := Quotas([]int{5, 9, -1, 2, 7}, []int{10, 3, 4, 0}); !slices.Equal(got, []int{5, 3, 0, 0}) {
-		t.Errorf("got %v", got)
-	}
-	if got := Quotas([]int{5}, []int{10, 3}); !slices.Equal(got, []int{5, 0}) {
-		t.Errorf("got %v", got)
-	}
-}
-
 // life is one person's history by the plainest book-keeping there is: days in a
 // row, what happened on each in the order in which it happened.
 type life struct {

@@ -48,18 +48,10 @@ func (d *Dense) MoveTo(hists ...*Hist) {
 		if d.n == 0 {
 			break
 		}
-		if h.counts == nil {
-			h.counts = make(map[uint16]uint64, len(d.filled))
-		}
-		if h.n == 0 || d.min < h.min {
-			h.min = d.min
-		}
-		h.max = max(h.max, d.max)
+		h.join(d.min, d.max, d.n, d.sum, len(d.filled))
 		for _, i := range d.filled {
 			h.counts[i] += uint64(d.counts[i])
 		}
-		h.n += d.n
-		h.sum = h.sum.plus(d.sum)
 	}
 	for _, i := range d.filled {
 		d.counts[i] = 0

@@ -82,18 +82,23 @@ func (h *Hist) Merge(o *Hist) {
 	if o == nil || o.n == 0 {
 		return
 	}
-	if h.counts == nil {
-		h.counts = make(map[uint16]uint64, len(o.counts))
-	}
-	if h.n == 0 || o.min < h.min {
-		h.min = o.min
-	}
-	h.max = max(h.max, o.max)
+	h.join(o.min, o.max, o.n, o.sum, len(o.counts))
 	for b, c := range o.counts {
 		h.counts[b] += c
 	}
-	h.n += o.n
-	h.sum = h.sum.plus(o.sum)
+}
+
+// join takes over all of n more durations but their buckets, at most so many.
+func (h *Hist) join(least, most int64, n uint64, sum wide, buckets int) {
+	if h.counts == nil {
+		h.counts = make(map[uint16]uint64, buckets)
+	}
+	if h.n == 0 || least < h.min {
+		h.min = least
+	}
+	h.max = max(h.max, most)
+	h.n += n
+	h.sum = h.sum.plus(sum)
 }
 
 // Count is the number of durations counted.

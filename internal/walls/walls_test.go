@@ -54,7 +54,7 @@ var may = map[string][]string{
 	"reference": append([]string{"reference/edge", "reference/admission", "reference/gateway", "reference/stock",
 		"reference/queue", "reference/ledger", "reference/lottery", "internal/fault", "internal/netfault"}, layer...),
 	"reports":          {"internal/record", "internal/booking"},
-	"reports/fairness": {},
+	"reports/fairness": {"reports"},
 	"reports/plot":     {"internal/record", "internal/booking", "reports", "reports/fairness"},
 	"reports/page":     {"internal/record", "internal/booking", "reports", "reports/gate"},
 	"reports/gate":     {"internal/record", "internal/booking", "reports"},

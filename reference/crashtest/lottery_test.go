@@ -329,25 +329,15 @@ var plantedLottery = map[string]*bug{
 // TestPlantedLotteryBugs proves that the lottery's checks can fail.
 func TestPlantedLotteryBugs(t *testing.T) {
 	t.Parallel()
-	const within = 150
 	for _, name := range slices.Sorted(maps.Keys(plantedLottery)) {
 		t.Run(name, func(t *testing.T) {
-			b := plantedLottery[name]
-			for seed := draw.Seed(1); seed <= within; seed++ {
+			caught(t, plantedLottery[name], func(seed draw.Seed) plan {
 				p := lotteryPlan(seed)
-				p.bug = b
 				if strings.HasPrefix(name, "the store is not told") {
 					p.storm = slices.DeleteFunc(p.storm, func(f fault) bool { return plan{storm: []fault{f}}.forgets() })
 				}
-				_, bad := run(t, p)
-				for _, line := range bad {
-					if strings.HasPrefix(line, b.kind+":") {
-						t.Logf("caught by seed %d: %s", seed, line)
-						return
-					}
-				}
-			}
-			t.Errorf("not caught by %d schedules", within)
+				return p
+			})
 		})
 	}
 }
@@ -360,42 +350,9 @@ func TestLotterySchedule(t *testing.T) {
 	if testing.Short() {
 		n = min(n, 20)
 	}
-	if *seedFlag != 0 {
-		p := lotteryPlan(draw.Seed(*seedFlag))
-		p.verbose = true
-		w, bad := run(t, p)
-		t.Logf("%+v\n%s", p, w.trace)
-		for _, b := range bad {
-			t.Error(b)
-		}
-		return
-	}
-	faults, passed, failures, told, excused := map[string]int{}, map[string]int{}, 0, 0, 0
-	for i := range n {
-		seed := draw.Seed(*fromFlag + uint64(i))
-		w, bad := run(t, lotteryPlan(seed))
-		for k, v := range w.faults {
-			faults[k] += v
-		}
-		for k, v := range w.tally {
-			passed[k] += v
-		}
-		for _, p := range w.oracle.told {
-			told++
-			if p.excused {
-				excused++
-			}
-		}
-		if len(bad) > 0 {
-			t.Errorf("seed %d: %s\n  replay: %s", seed, strings.Join(bad, "\n  "), strings.Replace(replay(seed), "TestSchedule", "TestLotterySchedule", 1))
-			if failures++; failures == 5 {
-				t.Fatal("five seeds have failed; the rest is not tried")
-			}
-		}
-	}
-	t.Logf("%d schedules, faults %v; %d promises, %d excused", n, faults, told, excused)
+	passed := schedule(t, n, lotteryPlan)
 	for _, p := range reference.CrashPoints() {
-		if n >= 100 && passed[p] == 0 && ofLottery(p) {
+		if n >= 100 && passed[p] == 0 && ofLottery(p) && *seedFlag == 0 {
 			t.Errorf("crash point %s was never reached", p)
 		}
 	}

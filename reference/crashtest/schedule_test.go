@@ -525,15 +525,25 @@ func (w *world) tidy(clk slot, stop <-chan struct{}) {
 	}
 }
 
-// replay is the command that plays a seed again.
-func replay(seed draw.Seed) string {
-	return fmt.Sprintf("go test ./reference/crashtest -run TestSchedule -seed %d -v", seed)
-}
-
 // TestSchedule: whatever is killed, lost and emptied, the rows of the database
 // hold what clients were told.
 func TestSchedule(t *testing.T) {
 	t.Parallel()
+	n := *schedules
+	if testing.Short() {
+		n = min(n, 60)
+	}
+	passed := schedule(t, n, planOf)
+	for _, p := range reference.CrashPoints() {
+		if n >= 500 && passed[p] == 0 && !ofLottery(p) && *seedFlag == 0 {
+			t.Errorf("crash point %s was never reached", p)
+		}
+	}
+}
+
+// schedule plays n seeds, or the one of the flag, and tells which crash points they
+// passed. A seed that fails comes with the command that plays it again.
+func schedule(t *testing.T, n int, planOf func(draw.Seed) plan) (passed map[string]int) {
 	if *seedFlag != 0 {
 		p := planOf(draw.Seed(*seedFlag))
 		p.verbose = true
@@ -542,13 +552,10 @@ func TestSchedule(t *testing.T) {
 		for _, b := range bad {
 			t.Error(b)
 		}
-		return
+		return w.tally
 	}
-	n := *schedules
-	if testing.Short() {
-		n = min(n, 60)
-	}
-	faults, passed, failures := map[string]int{}, map[string]int{}, 0
+	faults, failures := map[string]int{}, 0
+	passed = map[string]int{}
 	promises, excused, refused := 0, 0, 0
 	for i := range n {
 		seed := draw.Seed(*fromFlag + uint64(i))
@@ -569,7 +576,7 @@ func TestSchedule(t *testing.T) {
 			}
 		}
 		if len(bad) > 0 {
-			t.Errorf("seed %d: %s\n  replay: %s", seed, strings.Join(bad, "\n  "), replay(seed))
+			t.Errorf("seed %d: %s\n  replay: go test ./reference/crashtest -run '^%s$' -seed %d -v", seed, strings.Join(bad, "\n  "), t.Name(), seed)
 			if failures++; failures == 5 {
 				t.Fatal("five seeds have failed; the rest is not tried")
 			}
@@ -577,11 +584,7 @@ func TestSchedule(t *testing.T) {
 	}
 	t.Logf("%d schedules, faults %v; %d tickets given, %d told refused, %d excused", n, faults, promises, refused, excused)
 	t.Logf("crash points passed: %v", passed)
-	for _, p := range reference.CrashPoints() {
-		if n >= 500 && passed[p] == 0 && !ofLottery(p) {
-			t.Errorf("crash point %s was never reached", p)
-		}
-	}
+	return passed
 }
 
 // A seed gives the same schedule, call by call.

@@ -71,18 +71,24 @@ type Win struct {
 
 // drawOf is the recorded draw of a day; ok is false when there is none.
 func drawOf(ctx context.Context, q rowQuerier, db *DB, day policy.Day) (d Draw, ok bool, err error) {
-	var seals int64
-	var rules string
-	err = q.QueryRowContext(ctx, db.dialect.bind("SELECT seals, rules, root, entries, winners, state FROM draws WHERE day = ?"), int64(day)).
-		Scan(&seals, &rules, &d.Root, &d.Entries, &d.Winners, &d.State)
+	err = d.scan(q.QueryRowContext(ctx, db.dialect.bind(selectDraw+" WHERE day = ?"), int64(day)).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return d, false, nil
 	}
-	if err == nil {
-		err = json.Unmarshal([]byte(rules), &d.Rules)
-	}
-	d.Day, d.Seals = day, time.Duration(seals)
 	return d, err == nil, err
+}
+
+const selectDraw = "SELECT day, seals, rules, root, entries, winners, state FROM draws"
+
+// scan reads a row of selectDraw.
+func (d *Draw) scan(row func(...any) error) error {
+	var day, seals int64
+	var rules string
+	if err := row(&day, &seals, &rules, &d.Root, &d.Entries, &d.Winners, &d.State); err != nil {
+		return err
+	}
+	d.Day, d.Seals = policy.Day(day), time.Duration(seals)
+	return json.Unmarshal([]byte(rules), &d.Rules)
 }
 
 type rowQuerier interface {
@@ -96,17 +102,10 @@ func alone(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// CloseDay ends what takes part in the draw of a day: from here on, whatever is
-// written of a moment before the seal counts from the seal on, and so is of the next
-// day. It does not look at what still waits to be written; reference.CloseDay does. It fails with ErrDay
-// when a later list was closed, or an earlier one was sealed and not yet drawn, and
-// with ErrDiffers when the day was closed by other rules. Again it does nothing.
-func (db *DB) CloseDay(ctx context.Context, day policy.Day, rules policy.LotteryRules) error {
-	text, err := json.Marshal(rules)
-	if err != nil { // numbers alone: it cannot
-		return err
-	}
-	return db.transact(ctx, "closing the list of "+day.String(), func(tx *sql.Tx) error {
+// ofDay runs f in a transaction that no batch of entries runs beside, with the draw of
+// a day; closed is false when its list still is open, and the draw is empty.
+func (db *DB) ofDay(ctx context.Context, what string, day policy.Day, f func(tx *sql.Tx, d Draw, closed bool) error) error {
+	return db.transact(ctx, what+" of "+day.String(), func(tx *sql.Tx) error {
 		if err := alone(ctx, tx); err != nil {
 			return err
 		}
@@ -114,6 +113,21 @@ func (db *DB) CloseDay(ctx context.Context, day policy.Day, rules policy.Lottery
 		if err != nil {
 			return err
 		}
+		return f(tx, d, closed)
+	})
+}
+
+// CloseDay ends what takes part in the draw of a day: from here on, whatever is
+// written of a moment before the seal counts from the seal on, and so is of the next
+// day. It does not look at what still waits to be written; reference.CloseDay does. It
+// fails with ErrDay when a later list was closed, or an earlier one was sealed and not yet drawn, and
+// with ErrDiffers when the day was closed by other rules. Again it does nothing.
+func (db *DB) CloseDay(ctx context.Context, day policy.Day, rules policy.LotteryRules) error {
+	text, err := json.Marshal(rules)
+	if err != nil { // numbers alone: it cannot
+		return err
+	}
+	return db.ofDay(ctx, "closing the list", day, func(tx *sql.Tx, d Draw, closed bool) error {
 		if closed {
 			if d.Rules != rules {
 				return fmt.Errorf("by other rules: %w", ErrDiffers)
@@ -228,14 +242,8 @@ func (db *DB) RecordSeal(ctx context.Context, day policy.Day, root []byte, count
 	if len(root) == 0 {
 		return fmt.Errorf("ledger: sealing the list of %v: no root", day)
 	}
-	return db.transact(ctx, "sealing the list of "+day.String(), func(tx *sql.Tx) error {
-		if err := alone(ctx, tx); err != nil {
-			return err
-		}
-		d, closed, err := drawOf(ctx, tx, db, day)
+	return db.ofDay(ctx, "sealing the list", day, func(tx *sql.Tx, d Draw, closed bool) error {
 		switch {
-		case err != nil:
-			return err
 		case !closed:
 			return fmt.Errorf("it is still open; close it first: %w", ErrDay)
 		case d.State != DrawClosed:
@@ -244,7 +252,7 @@ func (db *DB) RecordSeal(ctx context.Context, day policy.Day, root []byte, count
 			}
 			return nil
 		}
-		_, err = tx.ExecContext(ctx, db.dialect.bind("UPDATE draws SET root = ?, entries = ?, state = 'sealed' WHERE day = ?"), root, count, int64(day))
+		_, err := tx.ExecContext(ctx, db.dialect.bind("UPDATE draws SET root = ?, entries = ?, state = 'sealed' WHERE day = ?"), root, count, int64(day))
 		return err
 	})
 }
@@ -264,14 +272,8 @@ func (db *DB) RecordDraw(ctx context.Context, day policy.Day, wins []Win) error 
 			return fmt.Errorf("ledger: recording the draw of %v: person %d wins twice", day, w.Person)
 		}
 	}
-	return db.transact(ctx, "recording the draw of "+day.String(), func(tx *sql.Tx) error {
-		if err := alone(ctx, tx); err != nil {
-			return err
-		}
-		d, closed, err := drawOf(ctx, tx, db, day)
+	return db.ofDay(ctx, "recording the draw", day, func(tx *sql.Tx, d Draw, closed bool) error {
 		switch {
-		case err != nil:
-			return err
 		case !closed || d.State == DrawClosed:
 			return fmt.Errorf("its list is not sealed: %w", ErrDay)
 		case d.State != DrawSealed:
@@ -290,7 +292,7 @@ func (db *DB) RecordDraw(ctx context.Context, day policy.Day, wins []Win) error 
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, db.dialect.bind("UPDATE draws SET winners = ?, state = 'drawn' WHERE day = ?"), len(wins), int64(day))
+		_, err := tx.ExecContext(ctx, db.dialect.bind("UPDATE draws SET winners = ?, state = 'drawn' WHERE day = ?"), len(wins), int64(day))
 		return err
 	})
 }
@@ -358,16 +360,11 @@ func (db *DB) Publish(ctx context.Context, day policy.Day) error {
 // Draws are the recorded draws, the oldest first.
 func (db *DB) Draws(ctx context.Context) ([]Draw, error) {
 	var out []Draw
-	err := db.each(ctx, "SELECT day, seals, rules, root, entries, winners, state FROM draws ORDER BY day", func(rows *sql.Rows) error {
+	err := db.each(ctx, selectDraw+" ORDER BY day", func(rows *sql.Rows) error {
 		var d Draw
-		var day, seals int64
-		var rules string
-		if err := rows.Scan(&day, &seals, &rules, &d.Root, &d.Entries, &d.Winners, &d.State); err != nil {
-			return err
-		}
-		d.Day, d.Seals = policy.Day(day), time.Duration(seals)
+		err := d.scan(rows.Scan)
 		out = append(out, d)
-		return json.Unmarshal([]byte(rules), &out[len(out)-1].Rules)
+		return err
 	})
 	return out, err
 }

@@ -415,6 +415,15 @@ type DrawOptions struct {
 // again by Verify. A bundle is drawn once: again gives an error.
 func (b *Bundle) Draw(ctx context.Context, o DrawOptions) (Drawn, Outcome, error) {
 	none := func(err error) (Drawn, Outcome, error) { return Drawn{}, Outcome{}, err }
+	// One at a time, whichever program it is; the next finds it drawn.
+	alone, err := os.Open(filepath.Join(b.Dir, fileSeal))
+	if err != nil {
+		return none(fmt.Errorf("lottery: %w", err))
+	}
+	defer alone.Close() // which ends the lock
+	if err := lock(alone); err != nil {
+		return none(fmt.Errorf("lottery: locking %s: %w", b.Dir, err))
+	}
 	if _, err := os.Lstat(filepath.Join(b.Dir, fileDraw)); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
 			err = errors.New("it is drawn already, and no draw is made twice")

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -109,11 +111,11 @@ func plainList(t *testing.T, l List) Hash {
 	t.Helper()
 	leaves := make([]Hash, l.count)
 	for i := range leaves {
-		e, err := l.at(int64(i))
-		if err != nil {
+		b := make([]byte, 1+EntryBytes)
+		if _, err := l.r.ReadAt(b[1:], int64(i)*EntryBytes); err != nil {
 			t.Fatal(err)
 		}
-		leaves[i] = sha256.Sum256(append([]byte{0}, e.AppendTo(nil)...))
+		leaves[i] = sha256.Sum256(b)
 	}
 	return plainRoot(leaves)
 }
@@ -500,5 +502,37 @@ func TestDrawnTwiceIsTheSame(t *testing.T) {
 			t.Error("the same entries, secret and beacon gave another bundle")
 		}
 		want = all
+	}
+}
+
+// Whoever draws at the same time, one draw is made, and it is whole.
+func TestDrawnAtOnce(t *testing.T) {
+	b, _ := sealed(t, 3_000, 6, false)
+	var wait sync.WaitGroup
+	var made atomic.Int32
+	for n := range 4 {
+		wait.Go(func() {
+			other, err := Open(b.Dir) // as another program has it
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer other.Close()
+			o := drawOptions()
+			o.Value = testValue(n)
+			switch _, _, err := other.Draw(context.Background(), o); {
+			case err == nil:
+				made.Add(1)
+			case !strings.Contains(err.Error(), "no draw is made twice"):
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	if n := made.Load(); n != 1 {
+		t.Errorf("%d draws were made", n)
+	}
+	if _, err := verify(b, VerifyOptions{}); err != nil {
+		t.Error(err)
 	}
 }

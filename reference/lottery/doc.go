@@ -16,7 +16,7 @@
 //	a, err = d.Withdraw(ctx, ticket)              // at any hour
 //	a, err = d.Look(ctx, ticket)                  // the entry as the ledger holds it
 //	r := a.Holding.Receipt(ticket); r.Sign(key)   // what an entrant can prove
-//	err = lottery.VerifyReceipt(pub, r)
+//	err = r.Verify(public)                        // and Fate.Holds: whether a list keeps it
 //
 // An answer says what happened: queued with the ticket, or a refusal in words with the
 // moment from which the same wish may be granted.

@@ -140,15 +140,6 @@ func (l List) find(id ID) (at int64, found bool, err error) {
 	return lo, false, nil
 }
 
-// at is entry i.
-func (l List) at(i int64) (Entry, error) {
-	var b [EntryBytes]byte
-	if _, err := l.r.ReadAt(b[:], i*EntryBytes); err != nil {
-		return Entry{}, fmt.Errorf("lottery: reading entry %d: %w", i, err)
-	}
-	return ParseEntry(b[:])
-}
-
 // tree is what a pass over a list finds: the roots of its chunks and how many
 // entries each line has.
 type tree struct {

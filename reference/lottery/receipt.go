@@ -2,8 +2,7 @@ package lottery
 
 import (
 	"crypto/ed25519"
-	"crypto/x509"
-	"encoding/pem"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -71,37 +70,52 @@ func (r *Receipt) Sign(key ed25519.PrivateKey) { r.Signature = ed25519.Sign(key,
 // ErrReceipt is returned for a receipt that the key has not signed.
 var ErrReceipt = errors.New("the signature is not of this receipt by this key")
 
-// VerifyReceipt reports whether the holder of the private key has signed the receipt.
-func VerifyReceipt(pub ed25519.PublicKey, r Receipt) error {
-	if len(pub) != ed25519.PublicKeySize || !ed25519.Verify(pub, []byte(r.Text()), r.Signature) {
+// Verify says whether the holder of the private key has signed the receipt.
+func (r Receipt) Verify(public Key) error {
+	if !ed25519.Verify(public[:], []byte(r.Text()), r.Signature) {
 		return ErrReceipt
 	}
 	return nil
 }
 
-// ReceiptKey reads an Ed25519 private key as "openssl genpkey -algorithm ed25519"
-// writes it: PEM, PKCS #8. No error shows any of it.
-func ReceiptKey(text []byte) (ed25519.PrivateKey, error) {
-	key, err := pemKey(text, "PRIVATE KEY", x509.ParsePKCS8PrivateKey)
-	if k, ok := key.(ed25519.PrivateKey); ok && err == nil {
-		return k, nil
+// ReadReceipt reads the answer to a look at an entry, or the entry in it, as JSON.
+// What else the answer says does not count: it is not signed.
+func ReadReceipt(text []byte) (Receipt, error) {
+	var answer struct {
+		Entry *Receipt `json:"entry"`
+		Receipt
 	}
-	return nil, errors.New("receipt key: want an Ed25519 private key in PEM, as openssl genpkey -algorithm ed25519 writes it")
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return Receipt{}, fmt.Errorf("lottery: receipt: %w", err)
+	}
+	r := answer.Receipt
+	if answer.Entry != nil {
+		r = *answer.Entry
+	}
+	if _, err := ParseReceipt(r.Text()); err != nil || r.EnteredMs <= 0 {
+		return Receipt{}, errors.New("lottery: receipt: want the answer to GET /v1/entries/TICKET of a written entry")
+	}
+	return r, nil
 }
 
-// ReceiptPublicKey reads its public key as "openssl pkey -pubout" writes it.
-func ReceiptPublicKey(text []byte) (ed25519.PublicKey, error) {
-	key, err := pemKey(text, "PUBLIC KEY", x509.ParsePKIXPublicKey)
-	if k, ok := key.(ed25519.PublicKey); ok && err == nil {
-		return k, nil
+// Holds says what a list owes to who has a receipt, and whether it keeps it: a signed
+// entry of before the cut-off that is missing, or stands there as another, is the
+// operator's fault, unless its holder has changed it since.
+func (f Fate) Holds(r Receipt) (keeps bool, why string) {
+	e, cutoff := f.Entry, f.Seal.Cutoff.UnixMilli()
+	switch {
+	case r.EnteredMs >= cutoff:
+		return true, "the receipt is of after the cut-off: the entry is of a later draw"
+	case r.EnteredMs < f.Seal.Oldest.UnixMilli() && !r.Senior:
+		return true, "by the receipt the entry was no longer valid on this day"
+	case !f.In:
+		return false, "the operator signed for the entry, and it is missing from the list; only a withdrawal or a win since would explain that"
+	case r.EditedMs >= cutoff:
+		return true, "the receipt's edit is of after the cut-off: this list has the entry as it was before"
+	case e.Edited > r.EditedMs:
+		return true, "the list has a later edit than the receipt"
+	case e.Line != r.Item || e.Other != r.Other || e.Senior != r.Senior || e.Entered != r.EnteredMs || e.Edited != r.EditedMs:
+		return false, "the operator signed for another entry than stands in the list"
 	}
-	return nil, errors.New("receipt key: want an Ed25519 public key in PEM, as openssl pkey -pubout writes it")
-}
-
-func pemKey(text []byte, kind string, parse func([]byte) (any, error)) (any, error) {
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != kind {
-		return nil, errors.New("no " + kind)
-	}
-	return parse(block.Bytes)
+	return true, "the list has the entry as the operator signed for it"
 }

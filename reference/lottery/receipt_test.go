@@ -1,8 +1,6 @@
 package lottery
 
 import (
-	"bytes"
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -55,23 +53,23 @@ func TestPublicID(t *testing.T) {
 }
 
 func TestReceipt(t *testing.T) {
-	key, err := ReceiptKey([]byte(keyPEM))
+	key, err := ParsePrivateKey([]byte(keyPEM))
 	if err != nil {
 		t.Fatal(err)
 	}
-	pub, err := ReceiptPublicKey([]byte(publicPEM))
-	if err != nil || !bytes.Equal(pub, key.Public().(ed25519.PublicKey)) {
+	pub, err := ParsePublicKey([]byte(publicPEM))
+	if err != nil || pub != KeyOf(key) {
 		t.Fatalf("%v, %x", err, pub)
 	}
 	r := Receipt{ID: ID{0xab, 15: 0x01}, Item: 7, Other: true, EnteredMs: 1582034399999, EditedMs: 0}
 	if got, want := r.Text(), "spillway-receipt-v1 ab000000000000000000000000000001 7 1 0 1582034399999 0"; got != want {
 		t.Fatalf("%q, want %q", got, want)
 	}
-	if err := VerifyReceipt(pub, r); !errors.Is(err, ErrReceipt) {
+	if err := r.Verify(pub); !errors.Is(err, ErrReceipt) {
 		t.Fatalf("unsigned: %v", err)
 	}
 	r.Sign(key)
-	if err := VerifyReceipt(pub, r); err != nil {
+	if err := r.Verify(pub); err != nil {
 		t.Fatal(err)
 	}
 	for what, change := range map[string]func(*Receipt){
@@ -81,16 +79,13 @@ func TestReceipt(t *testing.T) {
 	} {
 		x := r
 		change(&x)
-		if VerifyReceipt(pub, x) == nil {
+		if x.Verify(pub) == nil {
 			t.Errorf("another %s passes", what)
 		}
 	}
-	if VerifyReceipt(pub[:5], r) == nil {
-		t.Error("a short key passes")
-	}
 }
 
-func TestReceiptKeyRefuses(t *testing.T) {
+func TestParseKeyRefuses(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 1024) // small: it is refused
 	if err != nil {
 		t.Fatal(err)
@@ -103,12 +98,60 @@ func TestReceiptKeyRefuses(t *testing.T) {
 		"nothing": "", "no PEM": "MC4CAQAwBQYDK2Vw", "a public key": publicPEM, "RSA": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
 		"damaged": strings.Replace(keyPEM, "MC4C", "MC4D", 1),
 	} {
-		if _, err := ReceiptKey([]byte(text)); err == nil || strings.Contains(err.Error(), "\n") {
+		if _, err := ParsePrivateKey([]byte(text)); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := ReceiptPublicKey([]byte(keyPEM)); err == nil {
+	if _, err := ParsePublicKey([]byte(keyPEM)); err == nil {
 		t.Error("a private key was read as a public one")
+	}
+}
+
+func TestReadReceipt(t *testing.T) {
+	entry := `{"id":"ab000000000000000000000000000001","item":7,"other":true,"senior":false,"entered_unix_ms":1582034399999,"edited_unix_ms":0,"state":"live","signature":"AAEC"}`
+	want := Receipt{ID: ID{0xab, 15: 0x01}, Item: 7, Other: true, EnteredMs: 1582034399999, Signature: []byte{0, 1, 2}}
+	for what, text := range map[string]string{"the entry": entry, "the answer": `{"outcome":"confirmed","entry":` + entry + `}`} {
+		if r, err := ReadReceipt([]byte(text)); err != nil || r.Text() != want.Text() || string(r.Signature) != string(want.Signature) {
+			t.Errorf("%s: %+v, %v", what, r, err)
+		}
+	}
+	for _, text := range []string{"", "{}", `{"outcome":"pending"}`, `{"entry":{"id":"ab"}}`, `[]`, `{"entry":` + strings.Replace(entry, `"item":7`, `"item":-7`, 1) + `}`} {
+		if r, err := ReadReceipt([]byte(text)); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %+v, %v", text, r, err)
+		}
+	}
+}
+
+// What a list owes to a receipt, at each boundary.
+func TestHolds(t *testing.T) {
+	s := Seal{Cutoff: at(18, 22, 0), Oldest: at(8, 22, 0)}
+	e := Entry{ID: ID{1}, Line: 3, Entered: at(17, 12, 0).UnixMilli(), Edited: at(17, 19, 0).UnixMilli()}
+	r := Receipt{ID: e.ID, Item: 3, EnteredMs: e.Entered, EditedMs: e.Edited}
+	in, out := Fate{Seal: s, In: true, Entry: e}, Fate{Seal: s}
+	for name, c := range map[string]struct {
+		f      Fate
+		change func(*Receipt)
+		keeps  bool
+	}{
+		"as signed":             {in, func(*Receipt) {}, true},
+		"missing":               {out, func(*Receipt) {}, false},
+		"missing, of the last":  {out, func(r *Receipt) { r.EnteredMs = at(18, 22, 0).UnixMilli() - 1 }, false},
+		"of the seal":           {out, func(r *Receipt) { r.EnteredMs = at(18, 22, 0).UnixMilli() }, true},
+		"of the oldest":         {out, func(r *Receipt) { r.EnteredMs = at(8, 22, 0).UnixMilli() }, false},
+		"too old":               {out, func(r *Receipt) { r.EnteredMs = at(8, 22, 0).UnixMilli() - 1 }, true},
+		"too old, for good":     {out, func(r *Receipt) { r.EnteredMs, r.Senior = at(8, 22, 0).UnixMilli()-1, true }, false},
+		"another line":          {in, func(r *Receipt) { r.Item = 4 }, false},
+		"another will":          {in, func(r *Receipt) { r.Other = true }, false},
+		"another moment":        {in, func(r *Receipt) { r.EnteredMs++ }, false},
+		"an edit left out":      {in, func(r *Receipt) { r.EditedMs++ }, false},
+		"edited since":          {in, func(r *Receipt) { r.Item, r.EditedMs = 4, 0 }, true},
+		"edited after the seal": {in, func(r *Receipt) { r.Item, r.EditedMs = 4, at(18, 22, 0).UnixMilli() }, true},
+	} {
+		x := r
+		c.change(&x)
+		if keeps, why := c.f.Holds(x); keeps != c.keeps {
+			t.Errorf("%s: %v, %s", name, keeps, why)
+		}
 	}
 }
 

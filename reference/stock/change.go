@@ -45,7 +45,8 @@ return 'q'
 // Change accepts a change of a lottery entry: queued (Replay when it was before),
 // duplicate (its person has made another edit this day), refused (the entry is
 // withdrawn), busy or unknown. a is the change under its own ticket, withdrawal
-// the ticket that a withdrawal of the same entry has. The error is non-nil only with unknown, as Take's.
+// the ticket that a withdrawal of the same entry has. The error is non-nil only with
+// unknown, as Take's.
 func (s *Store) Change(ctx context.Context, a booking.Accepted, withdrawal booking.Ticket) (Result, error) {
 	unknown := Result{Outcome: booking.Unknown}
 	if !s.opts.Entries || !s.outbox.on || a.Change == 0 {

@@ -25,6 +25,8 @@ type Pool struct {
 	// Blocks are the groups of winners who entered one right after the other; 0 = not
 	// known.
 	Blocks int64 `json:"blocks,omitempty"`
+	// Second says that all of its entries stand in another pool too: they count once.
+	Second bool `json:"second,omitempty"`
 }
 
 // Dimension cuts all entries by something known before the draw.

@@ -163,7 +163,9 @@ func Judge(d Draw, o Options) (*Report, error) {
 	r := &Report{Name: d.Name, Pools: len(d.Pools), FamilyError: o.FamilyError, Confidence: o.Confidence, Power: o.Power,
 		Ranks: d.Ranks, Process: d.checks(), OutcomeBits: OutcomeBits(d.Pools)}
 	for _, p := range d.Pools {
-		r.Entries += p.Entries
+		if !p.Second {
+			r.Entries += p.Entries
+		}
 		r.Winners += p.Winners
 	}
 
@@ -179,7 +181,9 @@ func Judge(d Draw, o Options) (*Report, error) {
 			var hs []hyper
 			s := Stratum{Level: name, P: 1, Holm: 1, Method: MethodExact}
 			for p, pool := range d.Pools {
-				s.Entries += dim.Entries[p][g]
+				if !pool.Second {
+					s.Entries += dim.Entries[p][g]
+				}
 				won[g] += dim.Winners[p][g]
 				if pool.Entries > 0 {
 					hs = append(hs, hyper{pool.Entries, pool.Winners, dim.Entries[p][g]})

@@ -1,14 +1,11 @@
 package fairness
 
 import (
-	"encoding/csv"
 	"encoding/json"
-	"fmt"
 	"iter"
 	"math"
 	"math/bits"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,72 +40,29 @@ func find(tb testing.TB, r *Report, kind, dimension, level string) Test {
 	return Test{}
 }
 
-// draft reads the lottery drawn in a year: the draft number of each day, in the order of
-// days. The file says where it is from.
-func draft(tb testing.TB, year int) (months []int, numbers []int64) {
-	tb.Helper()
-	f, err := os.Open("testdata/draft.csv")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer f.Close()
-	read := csv.NewReader(f)
-	read.Comment = '#'
-	rows, err := read.ReadAll()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	col := slices.Index(rows[0], strconv.Itoa(year))
-	seen := map[int64]bool{}
-	for _, row := range rows[1:] {
-		if row[col] == "" {
-			continue
-		}
-		m, err := strconv.Atoi(row[0])
-		if err != nil {
-			tb.Fatal(err)
-		}
-		n, err := strconv.ParseInt(row[col], 10, 64)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		months, numbers, seen[n] = append(months, m-1), append(numbers, n), true
-	}
-	for n := range int64(len(numbers)) {
-		if !seen[n+1] {
-			tb.Fatalf("%d: number %d was never drawn", year, n+1)
-		}
-	}
-	return months, numbers
-}
-
-var monthNames = []string{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"}
-
-// draftDraw is that lottery as a draw: the "winners" are those called, up to the highest
-// number that was (195 of the lottery of 1969, 125 of 1970, 95 of 1971 and 1972;
-// Selective Service System), and the order of entry is the day of the year.
+// draftDraw is the lottery drawn in a year, of whose numbers so many were called (125 of
+// 1970, 95 of 1971 and 1972; Selective Service System).
 func draftDraw(tb testing.TB, year int, called int64) Draw {
-	months, numbers := draft(tb, year)
-	n := uint64(len(numbers))
-	t, err := NewTally(Plan{Name: fmt.Sprintf("draft lottery of %d", year), Pools: []string{"birthdays"}, Entries: n, Tickets: true,
-		Dimensions: []Axis{{"month of birth", monthNames, true}}})
+	tb.Helper()
+	d, err := draft(year, called)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for i, number := range numbers {
-		ticket := uint64((float64(number) - 0.5) / float64(n) * (1 << 63) * 2)
-		if err := t.Add(Entry{Levels: months[i : i+1], Won: number <= called, Order: uint64(i), Ticket: ticket}); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	return t.Draw()
+	return d
 }
 
 // The draft lottery of 1 December 1969 was not mixed well. Its table of months and thirds
 // (Fienberg 1971) and its rank correlation come out as published, and the report rejects
 // it; the lotteries after it, made with random tables, pass.
 func TestDraftLottery(t *testing.T) {
-	d := draftDraw(t, 1969, 195)
+	for year, days := range map[int]int64{1969: 366, 1970: 365, 1971: 366, 1972: 365} {
+		for called := range days + 1 {
+			if p := draftDraw(t, year, called).Pools[0]; p.Entries != days || p.Winners != called {
+				t.Fatalf("%d: %+v: want %d days, and each number once", year, p, days)
+			}
+		}
+	}
+	d := draftDraw(t, 1969, called1969)
 	want := [][]int64{{9, 12, 10}, {7, 12, 10}, {5, 10, 16}, {8, 8, 14}, {9, 7, 15}, {11, 7, 12}, {12, 7, 12}, {13, 7, 11}, {10, 15, 5}, {9, 15, 7}, {12, 12, 6}, {17, 10, 4}}
 	if !slices.EqualFunc(d.Dimensions[0].Classes, want, slices.Equal[[]int64]) {
 		t.Errorf("table of classes %v", d.Dimensions[0].Classes)
@@ -283,38 +237,13 @@ func TestFavours(t *testing.T) {
 	}
 }
 
-// pick is a small seeded draw: the places of the winners in the list, as a machine with
-// a seed of six digits makes them.
-func pick(seed uint64, entries, winners int) iter.Seq[int] {
-	return func(yield func(int) bool) {
-		taken := make(map[int]bool, winners)
-		for i := uint64(0); len(taken) < winners; i++ {
-			place := int(mix(seed, i) % uint64(entries))
-			if taken[place] {
-				continue
-			}
-			taken[place] = true
-			if !yield(place) {
-				return
-			}
-		}
-	}
-}
-
-func mix(seed, i uint64) uint64 {
-	x := seed*0x9e3779b97f4a7c15 + i*0xd1342543de82ef95 + 1
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
 // A draw from a seed of six digits, as a car-plate lottery makes it: the seed is found
 // from the published winners, so the outcome could have been computed, and chosen,
 // before. An operator who takes the best of all seeds for a group is caught by the
 // group's own test where the group was named beforehand, and by no statistics where it
 // was not: there only the process check tells.
 func TestEnumerableSeed(t *testing.T) {
-	const seeds, entries, winners, districts = 1_000_000, 3000, 60, 6
+	const seeds, entries, winners, districts = sixDigits, sixEntries, sixWinners, sixDistrict
 	favoured := map[int]bool{}
 	for i := range uint64(20) {
 		favoured[int(mix(1<<40, i)%entries)] = true
@@ -388,18 +317,14 @@ func TestEnumerableSeed(t *testing.T) {
 	}
 
 	// An honest draw from such a seed is fair as far as statistics go, and fails still.
-	const honest = 271_828
-	places := slices.Collect(pick(honest, entries, winners))
-	slices.Sort(places)
-	search := Seeds(seeds, func(seed uint64) iter.Seq[int] { return pick(seed, entries, winners) }, places)
-	if search.Tried != seeds || !slices.Equal(search.Found, []uint64{honest}) {
-		t.Errorf("search %+v, want the seed %d", search, honest)
+	d, err := enumerable()
+	if err != nil {
+		t.Fatal(err)
 	}
-	d := draw(honest, false)
-	if got := statistics(d); got != Fits {
-		t.Errorf("an honest draw %s", got)
+	if search := d.Process.Search; search.Tried != seeds || !slices.Equal(search.Found, []uint64{sixSeed}) {
+		t.Errorf("search %+v, want the seed %d", search, sixSeed)
 	}
-	d.Process = Process{SeedBits: math.Log2(seeds), Sealed: yes(), Public: yes(), Search: &search}
+	d.Process.Sealed, d.Process.Public = yes(), yes()
 	r := mustJudge(t, d, Options{})
 	if r.Verdict != DoesNotFit || r.Statistics != Fits || r.Process[0].Word != Fails || r.Process[3].Word != Fails {
 		t.Errorf("%s: %s; %+v", r.Verdict, r.Why, r.Process)
@@ -421,6 +346,7 @@ func TestEnumerableSeed(t *testing.T) {
 		t.Errorf("the best seed lets %d of 20 win, the report says %d", bestGroup.won, c)
 	}
 	// A seed of the wrong length is not found by luck.
+	places := slices.Sorted(pick(sixSeed, entries, winners))
 	places[0] = (places[0] + 1) % entries
 	if s := Seeds(seeds, func(seed uint64) iter.Seq[int] { return pick(seed, entries, winners) }, places); len(s.Found) > 0 {
 		t.Errorf("other winners found by %v", s.Found)
@@ -565,5 +491,18 @@ func TestChosen(t *testing.T) {
 	}
 	if Chosen(20, Pool{}, 20) != 0 || Chosen(20, Pool{Entries: 5, Winners: 5}, 20) != 5 {
 		t.Error("the ends")
+	}
+}
+
+// Controls are rejected, each for what is wrong with it.
+func TestControls(t *testing.T) {
+	rs, err := Controls()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, statistics := range []string{DoesNotFit, Fits} {
+		if r := rs[i]; r.Verdict != DoesNotFit || r.Statistics != statistics {
+			t.Errorf("%s: %s, by its numbers %s: %s", r.Name, r.Verdict, r.Statistics, r.Why)
+		}
 	}
 }

@@ -121,6 +121,7 @@ func (t *Tally) Add(e Entry) error {
 	}
 	pool, last := &t.pools[e.Pool], &t.last[e.Pool]
 	pool.Entries++
+	pool.Second = e.Second
 	if e.Won {
 		pool.Winners++
 		if !last.won {

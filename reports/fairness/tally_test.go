@@ -132,7 +132,7 @@ func TestTallyRefuses(t *testing.T) {
 
 // small is a draw by hand that holds together.
 func small() Draw {
-	return Draw{Name: "small", Pools: []Pool{{"a", 10, 4, 2}, {"b", 6, 1, 1}},
+	return Draw{Name: "small", Pools: []Pool{{"a", 10, 4, 2, false}, {"b", 6, 1, 1, false}},
 		Dimensions: []Dimension{{Name: "x", Levels: []string{"0", "1"}, Entries: [][]int64{{4, 6}, {6, 0}}, Winners: [][]int64{{1, 3}, {1, 0}}, Classes: [][]int64{{5, 5}, {3, 3}}}},
 		Ranks:      &Ranks{Count: 16, Rho: 0.1, D: 0.2}}
 }
@@ -147,7 +147,7 @@ func TestDrawRefused(t *testing.T) {
 		"negative":        func(d *Draw) { d.Pools[0].Entries = -1 },
 		"entries":         func(d *Draw) { d.Pools[0].Entries, d.Pools[1].Entries = maxCount, maxCount },
 		"blocks":          func(d *Draw) { d.Pools[0].Blocks = 5 },
-		"gaps":            func(d *Draw) { d.Pools, d.Dimensions = []Pool{{"a", 10, 8, 4}}, nil },
+		"gaps":            func(d *Draw) { d.Pools, d.Dimensions = []Pool{{"a", 10, 8, 4, false}}, nil },
 		"levels":          func(d *Draw) { d.Dimensions[0].Levels = nil },
 		"pools of levels": func(d *Draw) { d.Dimensions[0].Winners = d.Dimensions[0].Winners[:1] },
 		"short row":       func(d *Draw) { d.Dimensions[0].Entries[0] = []int64{10} },
@@ -188,7 +188,7 @@ func TestTextOfNames(t *testing.T) {
 
 // Whatever numbers a JSON draw has: an error, or a report whose p values are some.
 func FuzzJudge(f *testing.F) {
-	for _, d := range []Draw{small(), draftDraw(f, 1969, 195), {Pools: []Pool{{"a", 5, 5, 1}}}} {
+	for _, d := range []Draw{small(), draftDraw(f, 1969, called1969), {Pools: []Pool{{"a", 5, 5, 1, false}}}} {
 		b, err := json.Marshal(d)
 		if err != nil {
 			f.Fatal(err)

@@ -6,7 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"spillway/reports"
 )
 
 // Text renders the report for a terminal.
@@ -20,20 +21,19 @@ func (r *Report) Text() string {
 	fmt.Fprintf(&b, "%s entries, %s winners, %s; %d tests, together wrong about a fair draw with %s at most (Holm).\n",
 		count(float64(r.Entries)), count(float64(r.Winners)), pools, len(r.Tests), percent(r.FamilyError))
 
-	rows := [][]string{{"process", "", ""}}
+	b.WriteString("\nprocess\n")
 	for _, c := range r.Process {
-		rows = append(rows, []string{c.Name, c.Word, c.Why})
+		fmt.Fprintf(&b, "%-19s  %-10s  %s\n", c.Name, c.Word, plain(c.Why))
 	}
-	b.WriteString("\n" + table(rows, true))
 
-	rows = [][]string{{"test", "statistic", "p", "Holm", "method", ""}}
+	rows := [][]string{{"test", "statistic", "p", "Holm", "method", ""}}
 	for _, t := range r.Tests {
 		if t.Kind == KindLevel && !t.Rejected {
 			continue
 		}
 		rows = append(rows, []string{t.Name(), t.statistic(), pText(t.P), pText(t.Holm), t.Method, map[bool]string{true: "REJECTS"}[t.Rejected]})
 	}
-	b.WriteString("\n" + table(rows, false))
+	b.WriteString("\n" + table(rows))
 	b.WriteString("Levels that do not reject are in the tables below.\n")
 
 	for _, l := range r.Dimensions {
@@ -49,7 +49,7 @@ func (r *Report) Text() string {
 			}
 			rows = append(rows, row)
 		}
-		b.WriteString("\n" + table(rows, false))
+		b.WriteString("\n" + table(rows))
 	}
 
 	rows = [][]string{{"favour noticed with " + percent(r.Power), "from", "level", "everywhere from", "level"}}
@@ -63,7 +63,7 @@ func (r *Report) Text() string {
 	if rho, d, ok := r.RanksNoticed(); ok {
 		rows = append(rows, []string{KindSpearman, fmt.Sprintf("|ρ| %.2g", rho)}, []string{KindKS, fmt.Sprintf("D %.2g", d)})
 	}
-	b.WriteString("\n" + table(rows, false))
+	b.WriteString("\n" + table(rows))
 	b.WriteString("A smaller favour may pass unseen, and so may one for people whom no dimension sets apart.\n")
 	for _, n := range r.Notes {
 		b.WriteString(plain(n) + "\n")
@@ -103,36 +103,9 @@ func (t Test) statistic() string {
 	return s
 }
 
-// table aligns rows, the first of which is the head: the first column to the left, the
-// others to the right, or all to the left.
-func table(rows [][]string, left bool) string {
-	var widths []int
-	for _, row := range rows {
-		for i, c := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(plain(c)))
-		}
-	}
-	var b strings.Builder
-	for _, row := range rows {
-		var line strings.Builder
-		for i, c := range row {
-			c = plain(c)
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
-			if i > 0 {
-				line.WriteString("  ")
-			}
-			if i == 0 || left {
-				line.WriteString(c + pad)
-			} else {
-				line.WriteString(pad + c)
-			}
-		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
-	}
-	return b.String()
+// table aligns rows, the first of which is the head.
+func table(rows [][]string) string {
+	return reports.Table{Columns: rows[0], Rows: rows[1:]}.Text()
 }
 
 // plain takes out what would break a line or steer a terminal.
@@ -156,19 +129,7 @@ func pText(p float64) string {
 }
 
 // count writes a whole number, thousands apart.
-func count(v float64) string {
-	if math.Abs(v) >= 1e15 {
-		return strconv.FormatFloat(v, 'g', 3, 64)
-	}
-	s := strconv.FormatFloat(math.Abs(v), 'f', 0, 64)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	if v < 0 && s != "0" {
-		s = "-" + s
-	}
-	return s
-}
+func count(v float64) string { return reports.Count.Format(v) }
 
 func decimal(v float64) string {
 	if v >= 1000 {

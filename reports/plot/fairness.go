@@ -1,7 +1,6 @@
 package plot
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -16,18 +15,7 @@ import (
 // Fairness draws the report on a lottery: the rates by level, the tickets by order of
 // entry where they are known, and all tests. It fails only when drawing fails.
 func Fairness(r *fairness.Report) ([]Figure, error) {
-	var out []Figure
-	for _, draw := range []func(*fairness.Report) (Figure, error){FairnessRates, FairnessTickets, FairnessTests} {
-		f, err := draw(r)
-		switch {
-		case errors.Is(err, ErrNoData):
-		case err != nil:
-			return nil, err
-		default:
-			out = append(out, f)
-		}
-	}
-	return out, nil
+	return each(r, []func(*fairness.Report) (Figure, error){FairnessRates, FairnessTickets, FairnessTests})
 }
 
 func aboutDraw(r *fairness.Report) string {

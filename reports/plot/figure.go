@@ -31,9 +31,14 @@ var figures = []func(*record.Record) (Figure, error){
 // All draws every figure of one run that the record has data for, in the order of
 // a report. It fails only when drawing fails.
 func All(rec *record.Record) ([]Figure, error) {
+	return each(rec, figures)
+}
+
+// each draws the figures that there is data for.
+func each[T any](of T, figures []func(T) (Figure, error)) ([]Figure, error) {
 	var out []Figure
 	for _, draw := range figures {
-		f, err := draw(rec)
+		f, err := draw(of)
 		switch {
 		case errors.Is(err, ErrNoData):
 		case err != nil:

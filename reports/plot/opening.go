@@ -1,7 +1,6 @@
 package plot
 
 import (
-	"errors"
 	"math"
 	"time"
 
@@ -29,21 +28,12 @@ func Opening(rec *record.Record) ([]Figure, error) {
 	if !ok {
 		return nil, nil
 	}
-	part := cut(rec, from, to)
-	var out []Figure
-	for _, draw := range openingFigures {
-		f, err := draw(part)
-		switch {
-		case errors.Is(err, ErrNoData):
-			continue
-		case err != nil:
-			return nil, err
-		}
-		f.ID += "-opening"
-		f.Caption = "The opening alone. " + f.Caption
-		out = append(out, f)
+	out, err := each(cut(rec, from, to), openingFigures)
+	for i := range out {
+		out[i].ID += "-opening"
+		out[i].Caption = "The opening alone. " + out[i].Caption
 	}
-	return out, nil
+	return out, err
 }
 
 // openingOf is the part of a long run in which the sale is decided, in scenario
