@@ -156,6 +156,7 @@ type Table struct {
 	Columns []string   `json:"columns"`
 	Rows    [][]string `json:"rows"`
 	Notes   []string   `json:"notes,omitempty"` // below the table, one line each
+	Words   bool       `json:"-"`               // the cells are words rather than figures: a page sets them to the left
 }
 
 // Text renders the table for a terminal: aligned, first column to the left,

@@ -322,7 +322,7 @@ func (l lotteryPage) sheet() page.Sheet {
 	default:
 		sheet.Class = "inconclusive"
 	}
-	checked := reports.Table{Title: "What was checked", Columns: []string{"what", "what holds"}}
+	checked := reports.Table{Title: "What was checked", Columns: []string{"what", "what holds"}, Words: true}
 	for _, step := range l.verified.Done {
 		checked.Rows = append(checked.Rows, []string{step.What, step.Holds})
 	}
@@ -383,7 +383,7 @@ func (l lotteryPage) tests() reports.Table {
 
 // rejected shows that the same report tells draws that were not fair.
 func rejected(controls []*fairness.Report) reports.Table {
-	t := reports.Table{Title: "What the same tests say of draws that were not fair", Columns: []string{"draw", "verdict", "why"},
+	t := reports.Table{Title: "What the same tests say of draws that were not fair", Columns: []string{"draw", "verdict", "why"}, Words: true,
 		Notes: []string{"Judged anew with every page. Statistics alone let the second pass: only how a draw was made tells that its seed could be chosen."}}
 	for _, r := range controls {
 		t.Rows = append(t.Rows, []string{r.Name, r.Verdict, r.Why})

@@ -527,7 +527,7 @@ func (v *versus) limits() []string {
 
 // assumed lists what both sides assume; where they differ, both.
 func assumed(rush, lots *record.Record) reports.Table {
-	t := reports.Table{Title: "Assumptions", Columns: []string{"key", "side", "low", "base", "high", "why"}}
+	t := reports.Table{Title: "Assumptions", Columns: []string{"key", "side", "low", "base", "high", "why"}, Words: true}
 	of := map[string]record.Assumption{}
 	for _, x := range lots.Header.Assumptions {
 		of[x.Key] = x

@@ -252,7 +252,7 @@ func (s Seal) day() time.Time {
 	return t
 }
 
-// Winners reads the published winners of a bundle, which must be those that its draw
+// winners reads the published winners of a bundle, which must be those that its draw
 // is signed for.
 func (b *Bundle) winners(d Drawn) (ids []ID, err error) {
 	rows, err := b.rows(fileWinners, d.Winners)
