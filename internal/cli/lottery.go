@@ -41,6 +41,14 @@ type bundleAt struct {
 	Bundle string `default:"bundle" placeholder:"DIR" help:"The bundle's folder."`
 }
 
+// there says when there is nothing to open: that is no bundle that does not fit.
+func (b bundleAt) there() error {
+	if _, err := os.Stat(b.Bundle); err != nil {
+		return badInput(fmt.Errorf("bundle: %w", err))
+	}
+	return nil
+}
+
 func (b bundleAt) open() (*lottery.Bundle, error) {
 	bundle, err := lottery.Open(b.Bundle)
 	return bundle, badInput(err)

@@ -169,6 +169,7 @@ func TestLotteryRefuses(t *testing.T) {
 		"no key":                  {with("--key", "value.json"), "openssl genpkey"},
 		"another's name":          {with("--party", "operator=notary.pub"), "named twice"},
 		"no draw yet":             {[]string{"verify", "--bundle", "none"}, "none"},
+		"nothing to judge":        {[]string{"fairness", "--bundle", "none"}, "none"},
 		"an id that is none":      {[]string{"prove", "--entry", "xyz"}, "32 lower-case hex digits"},
 	} {
 		if got := lotteryRun(t, 2, c.args...); !strings.Contains(got, c.says) {

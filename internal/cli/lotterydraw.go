@@ -161,8 +161,8 @@ func (c *lotteryVerifyCmd) Run(a *app) error {
 	case c.Receipt != "":
 		return badInput(errors.New("--receipt: want the entry's proof with it (--proof), as prove or the console gives it"))
 	}
-	if _, err := os.Stat(c.Bundle); err != nil {
-		return badInput(fmt.Errorf("bundle: %w", err))
+	if err := c.there(); err != nil {
+		return err
 	}
 	show := newStages(a)
 	o.Progress = show.tell

@@ -28,6 +28,9 @@ type lotteryFairnessCmd struct {
 }
 
 func (c *lotteryFairnessCmd) Run(a *app) error {
+	if err := c.there(); err != nil {
+		return err
+	}
 	show := newStages(a)
 	v, err := lottery.Verify(a.ctx, c.Bundle, lottery.VerifyOptions{Progress: show.tell})
 	show.over()
