@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -130,15 +129,8 @@ func (h rehearsal) hold(a *app, s *sample, day policy.Day) (l lotteryPage, err e
 	}
 	took("judged in")
 	l.warnings = []string{"A rehearsal: people, keys, secret and dice come from the seed, and the hours are the day's. It shows the procedure, not a draw."}
-	names, err := os.ReadDir(h.dir)
-	if err != nil {
-		return l, environment(err)
-	}
-	what := map[string]string{"seal.json": "the seal", "seal.sig": "who has signed it", "entries": "the list, 32 bytes an entry", "rules.txt": "the rules in words",
-		"draw.json": "the draw: beacon, secret, seed, cut-offs", "draw.sig": "its signature", "winners.csv": "who won", "reserve.csv": "who moves up",
-		"tree": "roots of 4,096 entries each, for proofs", "audit.jsonl": "who did what"}
-	for _, f := range names {
-		l.files = append(l.files, page.File{Name: "bundle/" + f.Name(), What: what[f.Name()]})
+	for _, f := range lottery.Files {
+		l.files = append(l.files, page.File{Name: "bundle/" + f.Name, What: f.What})
 	}
 	return l, nil
 }

@@ -20,18 +20,33 @@ import (
 
 // The files of a bundle.
 const (
-	fileSeal    = "seal.json"
-	fileSealSig = "seal.sig"
-	fileRules   = "rules.txt"
-	fileEntries = "entries"
-	fileTree    = "tree" // the roots of the chunks: for proofs, follows from entries
-	fileDraw    = "draw.json"
-	fileDrawSig = "draw.sig"
-	fileWinners = "winners.csv"
-	fileReserve = "reserve.csv"
-	fileAudit   = "audit.jsonl"
-	fileSecret  = "secret" // in a party's copy only
+	FileSeal           = "seal.json"
+	FileSealSignatures = "seal.sig"
+	FileRules          = "rules.txt"
+	FileEntries        = "entries"
+	FileTree           = "tree"
+	FileDraw           = "draw.json"
+	FileDrawSignatures = "draw.sig"
+	FileWinners        = "winners.csv"
+	FileReserve        = "reserve.csv"
+	FileAudit          = "audit.jsonl"
+
+	fileSecret = "secret" // in a party's copy only
 )
+
+// Files are all files of a drawn bundle, and what each is.
+var Files = []struct{ Name, What string }{
+	{FileSeal, "the seal: hours, quotas, root, commitment, beacon, parties"},
+	{FileSealSignatures, "its signatures"},
+	{FileRules, "the rules, as sealed"},
+	{FileEntries, "the sealed list, 32 bytes an entry"},
+	{FileTree, "the roots of its chunks, for proofs; follows from the list"},
+	{FileDraw, "the draw: beacon's value, secret, seed, cut-offs"},
+	{FileDrawSignatures, "its signature"},
+	{FileWinners, "all winners"},
+	{FileReserve, "all reserves"},
+	{FileAudit, "the audit log"},
+}
 
 // Bundle is a sealed draw on disk: all that a stranger needs to do it again.
 type Bundle struct {
@@ -136,7 +151,7 @@ func (o SealOptions) writeSeal(ctx context.Context, dir string) (err error) {
 	}); err != nil {
 		return err
 	}
-	f, err := os.Create(filepath.Join(dir, fileEntries))
+	f, err := os.Create(filepath.Join(dir, FileEntries))
 	if err != nil {
 		return fmt.Errorf("lottery: %w", err)
 	}
@@ -173,12 +188,12 @@ func (o SealOptions) writeSeal(ctx context.Context, dir string) (err error) {
 	for _, file := range []struct {
 		name string
 		data []byte
-	}{{fileRules, []byte(o.Rules)}, {fileTree, roots}, {fileSeal, seal}, {fileSealSig, sigs}} {
+	}{{FileRules, []byte(o.Rules)}, {FileTree, roots}, {FileSeal, seal}, {FileSealSignatures, sigs}} {
 		if err := os.WriteFile(filepath.Join(dir, file.name), file.data, 0o644); err != nil {
 			return fmt.Errorf("lottery: %w", err)
 		}
 	}
-	return OpenAudit(filepath.Join(dir, fileAudit)).Append(o.Now, o.Who, "seal", sha256.Sum256(seal),
+	return OpenAudit(filepath.Join(dir, FileAudit)).Append(o.Now, o.Who, "seal", sha256.Sum256(seal),
 		fmt.Sprintf("%d entries, root %s", s.Entries, s.Root))
 }
 
@@ -192,7 +207,7 @@ func (o SealOptions) tell(what string, done, of int64) {
 // sizes of its files. Verify does the rest.
 func Open(dir string) (_ *Bundle, err error) {
 	b := &Bundle{Dir: dir}
-	if b.seal, err = b.read(fileSeal); err != nil {
+	if b.seal, err = b.read(FileSeal); err != nil {
 		return nil, err
 	}
 	if b.Seal, err = ParseSeal(b.seal); err != nil {
@@ -201,7 +216,7 @@ func Open(dir string) (_ *Bundle, err error) {
 	if _, err := b.SignedBy(); err != nil {
 		return nil, err
 	}
-	tree, err := b.read(fileTree)
+	tree, err := b.read(FileTree)
 	if err != nil {
 		return nil, err
 	}
@@ -209,15 +224,15 @@ func Open(dir string) (_ *Bundle, err error) {
 		b.tree = append(b.tree, Hash(tree[:len(Hash{})]))
 	}
 	if len(tree) != 0 || len(b.tree) != NewList(nil, b.Seal.Entries).chunks() {
-		return nil, fmt.Errorf("lottery: %s: not the length of a tree over %d entries", fileTree, b.Seal.Entries)
+		return nil, fmt.Errorf("lottery: %s: not the length of a tree over %d entries", FileTree, b.Seal.Entries)
 	}
-	f, err := os.Open(filepath.Join(dir, fileEntries))
+	f, err := os.Open(filepath.Join(dir, FileEntries))
 	if err != nil {
 		return nil, fmt.Errorf("lottery: %w", err)
 	}
 	info, err := f.Stat()
 	if err == nil && info.Size() != b.Seal.Entries*EntryBytes {
-		err = fmt.Errorf("%s: %d bytes: want %d for %d entries", fileEntries, info.Size(), b.Seal.Entries*EntryBytes, b.Seal.Entries)
+		err = fmt.Errorf("%s: %d bytes: want %d for %d entries", FileEntries, info.Size(), b.Seal.Entries*EntryBytes, b.Seal.Entries)
 	}
 	if err != nil {
 		_ = f.Close() // the first error is the one that tells
@@ -262,17 +277,17 @@ func (b *Bundle) List() List { return NewList(b.entries, b.Seal.Entries) }
 func (b *Bundle) Digest() Hash { return sha256.Sum256(b.seal) }
 
 // Audit is the bundle's audit log.
-func (b *Bundle) Audit() Audit { return OpenAudit(filepath.Join(b.Dir, fileAudit)) }
+func (b *Bundle) Audit() Audit { return OpenAudit(filepath.Join(b.Dir, FileAudit)) }
 
 // SignedBy is which parties have signed the seal, the operator first.
 func (b *Bundle) SignedBy() ([]string, error) {
-	sigs, err := b.signatures(fileSealSig)
+	sigs, err := b.signatures(FileSealSignatures)
 	if err != nil {
 		return nil, err
 	}
 	by, err := checkSignatures("seal", b.seal, b.Seal.Parties, sigs)
 	if err != nil {
-		return nil, fmt.Errorf("lottery: %s: %w", fileSealSig, err)
+		return nil, fmt.Errorf("lottery: %s: %w", FileSealSignatures, err)
 	}
 	return by, nil
 }
@@ -291,13 +306,13 @@ func (b *Bundle) signatures(name string) ([]Signature, error) {
 
 // Sign adds a party's signature to the seal.
 func (b *Bundle) Sign(party string, key ed25519.PrivateKey, now time.Time) error {
-	sigs, err := b.signatures(fileSealSig)
+	sigs, err := b.signatures(FileSealSignatures)
 	if err != nil {
 		return err
 	}
 	for _, s := range sigs {
 		if s.Party == party {
-			return fmt.Errorf("lottery: %s: %s has signed already", fileSealSig, party)
+			return fmt.Errorf("lottery: %s: %s has signed already", FileSealSignatures, party)
 		}
 	}
 	sigs = append(sigs, sign("seal", b.seal, party, key))
@@ -308,7 +323,7 @@ func (b *Bundle) Sign(party string, key ed25519.PrivateKey, now time.Time) error
 	if err != nil {
 		return err
 	}
-	if err := b.replace(fileSealSig, data); err != nil {
+	if err := b.replace(FileSealSignatures, data); err != nil {
 		return err
 	}
 	return b.Audit().Append(now, party, "sign", b.Digest(), "")
@@ -343,7 +358,7 @@ func (b *Bundle) Give(dir string, secret Secret) (err error) {
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
-	for _, name := range []string{fileSeal, fileSealSig, fileRules, fileEntries, fileTree, fileAudit} {
+	for _, name := range []string{FileSeal, FileSealSignatures, FileRules, FileEntries, FileTree, FileAudit} {
 		if err := copyFile(filepath.Join(b.Dir, name), filepath.Join(dir, name)); err != nil {
 			return err
 		}
@@ -416,7 +431,7 @@ type DrawOptions struct {
 func (b *Bundle) Draw(ctx context.Context, o DrawOptions) (Drawn, Outcome, error) {
 	none := func(err error) (Drawn, Outcome, error) { return Drawn{}, Outcome{}, err }
 	// One at a time, whichever program it is; the next finds it drawn.
-	alone, err := os.Open(filepath.Join(b.Dir, fileSeal))
+	alone, err := os.Open(filepath.Join(b.Dir, FileSeal))
 	if err != nil {
 		return none(fmt.Errorf("lottery: %w", err))
 	}
@@ -424,7 +439,7 @@ func (b *Bundle) Draw(ctx context.Context, o DrawOptions) (Drawn, Outcome, error
 	if err := lock(alone); err != nil {
 		return none(fmt.Errorf("lottery: locking %s: %w", b.Dir, err))
 	}
-	if _, err := os.Lstat(filepath.Join(b.Dir, fileDraw)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(b.Dir, FileDraw)); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
 			err = errors.New("it is drawn already, and no draw is made twice")
 		}
@@ -454,10 +469,10 @@ func (b *Bundle) Draw(ctx context.Context, o DrawOptions) (Drawn, Outcome, error
 	}
 	d := Drawn{Version: SealVersion, Day: b.Seal.Day, Seal: b.Digest(), At: o.Now, Beacon: o.Value, Randomness: randomness,
 		Secret: o.Secret, Seed: seed, Won: int64(len(out.Wins)), Reserve: int64(len(out.Reserve)), Pools: out.Pools, Shops: out.Shops}
-	if d.Winners, err = b.writeWins(fileWinners, out.Wins); err != nil {
+	if d.Winners, err = b.writeWins(FileWinners, out.Wins); err != nil {
 		return none(err)
 	}
-	if d.Reserves, err = b.writeWins(fileReserve, out.Reserve); err != nil {
+	if d.Reserves, err = b.writeWins(FileReserve, out.Reserve); err != nil {
 		return none(err)
 	}
 	doc, err := encode(d)
@@ -468,10 +483,10 @@ func (b *Bundle) Draw(ctx context.Context, o DrawOptions) (Drawn, Outcome, error
 	if err != nil {
 		return none(err)
 	}
-	if err := b.replace(fileDrawSig, sigs); err != nil {
+	if err := b.replace(FileDrawSignatures, sigs); err != nil {
 		return none(err)
 	}
-	if err := b.replace(fileDraw, doc); err != nil { // the last: with it the draw is made
+	if err := b.replace(FileDraw, doc); err != nil { // the last: with it the draw is made
 		return none(err)
 	}
 	return d, out, b.Audit().Append(o.Now, o.Who, "draw", sha256.Sum256(doc), fmt.Sprintf("%d won, seed %s", d.Won, d.Seed))
@@ -487,7 +502,7 @@ func (b *Bundle) checkBytes(ctx context.Context, progress func(int64)) error {
 		return err
 	}
 	if t.list() != b.Seal.List {
-		return fmt.Errorf("lottery: %s: not the bytes that were sealed; verify says where", fileEntries)
+		return fmt.Errorf("lottery: %s: not the bytes that were sealed; verify says where", FileEntries)
 	}
 	return nil
 }
@@ -500,15 +515,15 @@ func (b *Bundle) checkList(ctx context.Context, progress func(int64)) error {
 	}
 	for i, h := range t.chunks {
 		if h != b.tree[i] {
-			return fmt.Errorf("lottery: %s: entries %d to %d do not fit %s", fileEntries, i*chunkEntries,
-				min(int64(i+1)*chunkEntries, b.Seal.Entries)-1, fileTree)
+			return fmt.Errorf("lottery: %s: entries %d to %d do not fit %s", FileEntries, i*chunkEntries,
+				min(int64(i+1)*chunkEntries, b.Seal.Entries)-1, FileTree)
 		}
 	}
 	if root := t.root(); root != b.Seal.Root {
-		return fmt.Errorf("lottery: %s and %s have the root %s, the seal says %s", fileEntries, fileTree, root, b.Seal.Root)
+		return fmt.Errorf("lottery: %s and %s have the root %s, the seal says %s", FileEntries, FileTree, root, b.Seal.Root)
 	}
 	if list := t.list(); list != b.Seal.List {
-		return fmt.Errorf("lottery: %s: the bytes have the digest %s, the seal says %s", fileEntries, list, b.Seal.List)
+		return fmt.Errorf("lottery: %s: the bytes have the digest %s, the seal says %s", FileEntries, list, b.Seal.List)
 	}
 	for i, n := range t.lines {
 		if l := b.Seal.Lines[i]; l.Entries != n {
@@ -562,11 +577,11 @@ func WriteWins(w io.Writer, lines []Line, wins []Win) error {
 // Drawn is the bundle's draw, signed by the operator and of this seal. It wraps
 // fs.ErrNotExist before the draw.
 func (b *Bundle) Drawn() (Drawn, error) {
-	data, err := b.read(fileDraw)
+	data, err := b.read(FileDraw)
 	if err != nil {
 		return Drawn{}, err
 	}
-	sigs, err := b.signatures(fileDrawSig)
+	sigs, err := b.signatures(FileDrawSignatures)
 	if err != nil {
 		return Drawn{}, err
 	}
@@ -574,20 +589,20 @@ func (b *Bundle) Drawn() (Drawn, error) {
 }
 
 func parseDrawn(data []byte, sigs []Signature, s Seal, of Hash) (Drawn, error) {
-	d, err := decode[Drawn](fileDraw, data)
+	d, err := decode[Drawn](FileDraw, data)
 	if err == nil {
 		_, err = checkSignatures("draw", data, s.Parties, sigs)
 	}
 	switch {
 	case err != nil:
 	case d.Version != SealVersion:
-		err = fmt.Errorf("%s: version %d: this program reads %d", fileDraw, d.Version, SealVersion)
+		err = fmt.Errorf("%s: version %d: this program reads %d", FileDraw, d.Version, SealVersion)
 	case d.Seal != of:
-		err = fmt.Errorf("%s: drawn from the seal %s, this one is %s", fileDraw, d.Seal, of)
+		err = fmt.Errorf("%s: drawn from the seal %s, this one is %s", FileDraw, d.Seal, of)
 	case d.Day != s.Day:
-		err = fmt.Errorf("%s: of day %s, the seal is of %s", fileDraw, d.Day, s.Day)
+		err = fmt.Errorf("%s: of day %s, the seal is of %s", FileDraw, d.Day, s.Day)
 	case d.At.Before(s.DrawAt):
-		err = fmt.Errorf("%s: drawn at %s, before its hour, %s", fileDraw, stamp(d.At), stamp(s.DrawAt))
+		err = fmt.Errorf("%s: drawn at %s, before its hour, %s", FileDraw, stamp(d.At), stamp(s.DrawAt))
 	}
 	if err != nil {
 		return Drawn{}, fmt.Errorf("lottery: %w", err)
@@ -597,6 +612,6 @@ func parseDrawn(data []byte, sigs []Signature, s Seal, of Hash) (Drawn, error) {
 
 // DrawDigest is the SHA-256 of the draw, as the audit log names it.
 func (b *Bundle) DrawDigest() (Hash, error) {
-	data, err := b.read(fileDraw)
+	data, err := b.read(FileDraw)
 	return sha256.Sum256(data), err
 }

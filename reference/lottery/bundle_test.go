@@ -189,7 +189,7 @@ func TestVerifyNamesWhatDoesNotFit(t *testing.T) {
 		"an unknown flag":     {func(b []byte) []byte { b[5*EntryBytes+18] |= 8; return b }, "unknown flags"},
 	} {
 		b, _ := sealed(t, 60, 3, false)
-		path := filepath.Join(b.Dir, fileEntries)
+		path := filepath.Join(b.Dir, FileEntries)
 		data, err := os.ReadFile(path)
 		if err == nil {
 			err = os.WriteFile(path, c.change(data), 0o644)
@@ -203,7 +203,7 @@ func TestVerifyNamesWhatDoesNotFit(t *testing.T) {
 		if _, _, err := b.Draw(context.Background(), drawOptions()); err == nil {
 			t.Errorf("%s: drawn all the same", name)
 		}
-		if _, err := os.Stat(filepath.Join(b.Dir, fileDraw)); err == nil {
+		if _, err := os.Stat(filepath.Join(b.Dir, FileDraw)); err == nil {
 			t.Errorf("%s: a draw was left behind", name)
 		}
 	}
@@ -491,7 +491,7 @@ func TestDrawnTwiceIsTheSame(t *testing.T) {
 	for range 2 {
 		b, _ := sealed(t, 3_000, 6, true)
 		var all []byte
-		for _, name := range []string{fileSeal, fileDraw, fileWinners, fileReserve, fileAudit} {
+		for _, name := range []string{FileSeal, FileDraw, FileWinners, FileReserve, FileAudit} {
 			data, err := os.ReadFile(filepath.Join(b.Dir, name))
 			if err != nil {
 				t.Fatal(err)

@@ -70,7 +70,7 @@ func everybodyID() (id ID) {
 
 func FuzzAudit(f *testing.F) {
 	b, _ := sealed(f, 3, 1, true)
-	data, err := b.read(fileAudit)
+	data, err := b.read(FileAudit)
 	if err != nil {
 		f.Fatal(err)
 	}

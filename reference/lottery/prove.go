@@ -61,16 +61,16 @@ type Fate struct {
 // Prove makes the proof of an id.
 func (b *Bundle) Prove(id ID) (p Proof, err error) {
 	p = Proof{Version: ProofVersion, ID: id, Seal: string(b.seal)}
-	if p.SealSignatures, err = b.signatures(fileSealSig); err != nil {
+	if p.SealSignatures, err = b.signatures(FileSealSignatures); err != nil {
 		return p, err
 	}
-	switch draw, err := b.read(fileDraw); {
+	switch draw, err := b.read(FileDraw); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return p, err
 	default:
 		p.Draw = string(draw)
-		if p.DrawSignatures, err = b.signatures(fileDrawSig); err != nil {
+		if p.DrawSignatures, err = b.signatures(FileDrawSignatures); err != nil {
 			return p, err
 		}
 	}
@@ -110,7 +110,7 @@ func (b *Bundle) leaf(i int64) (*Leaf, error) {
 	leaf := leaves[at]
 	l.Path = append(pathOf(leaves, at), pathOf(append([]Hash(nil), b.tree...), chunk)...)
 	if !included(b.Seal.Root, leaf, i, b.Seal.Entries, l.Path) {
-		return nil, fmt.Errorf("lottery: entry %d does not lead to the root of the seal: %s or %s was changed", i, fileEntries, fileTree)
+		return nil, fmt.Errorf("lottery: entry %d does not lead to the root of the seal: %s or %s was changed", i, FileEntries, FileTree)
 	}
 	return l, nil
 }

@@ -103,7 +103,7 @@ func decode[T any](what string, b []byte) (v T, err error) {
 
 // ParseSeal reads a seal's canonical form and checks it.
 func ParseSeal(b []byte) (Seal, error) {
-	s, err := decode[Seal](fileSeal, b)
+	s, err := decode[Seal](FileSeal, b)
 	if err == nil {
 		err = s.Check()
 	}
@@ -115,45 +115,45 @@ func (s Seal) Check() error {
 	day, err := time.Parse(time.DateOnly, s.Day)
 	switch {
 	case s.Version != SealVersion:
-		return fmt.Errorf("%s: version %d: this program reads %d", fileSeal, s.Version, SealVersion)
+		return fmt.Errorf("%s: version %d: this program reads %d", FileSeal, s.Version, SealVersion)
 	case s.Draw == "":
-		return fmt.Errorf("%s: the draw has no name", fileSeal)
+		return fmt.Errorf("%s: the draw has no name", FileSeal)
 	case err != nil || day.Format(time.DateOnly) != s.Day:
-		return fmt.Errorf("%s: day %.20q: want YYYY-MM-DD", fileSeal, s.Day)
+		return fmt.Errorf("%s: day %.20q: want YYYY-MM-DD", FileSeal, s.Day)
 	case !s.Oldest.Before(s.Cutoff):
-		return fmt.Errorf("%s: the oldest valid entry (%s) is not before the cut-off (%s)", fileSeal, stamp(s.Oldest), stamp(s.Cutoff))
+		return fmt.Errorf("%s: the oldest valid entry (%s) is not before the cut-off (%s)", FileSeal, stamp(s.Oldest), stamp(s.Cutoff))
 	case s.DrawAt.Format(time.DateOnly) != s.Day:
-		return fmt.Errorf("%s: the draw at %s is not on its day, %s", fileSeal, stamp(s.DrawAt), s.Day)
+		return fmt.Errorf("%s: the draw at %s is not on its day, %s", FileSeal, stamp(s.DrawAt), s.Day)
 	case !s.Cutoff.Before(s.DrawAt):
-		return fmt.Errorf("%s: the cut-off (%s) is not before the draw (%s)", fileSeal, stamp(s.Cutoff), stamp(s.DrawAt))
+		return fmt.Errorf("%s: the cut-off (%s) is not before the draw (%s)", FileSeal, stamp(s.Cutoff), stamp(s.DrawAt))
 	case s.WaitDays < 0:
-		return fmt.Errorf("%s: winners wait %d days: want 0 or more", fileSeal, s.WaitDays)
+		return fmt.Errorf("%s: winners wait %d days: want 0 or more", FileSeal, s.WaitDays)
 	case len(s.Parties) == 0:
-		return fmt.Errorf("%s: no parties", fileSeal)
+		return fmt.Errorf("%s: no parties", FileSeal)
 	}
 	names := map[string]bool{}
 	for _, p := range s.Parties {
 		if p.Name == "" || names[p.Name] {
-			return fmt.Errorf("%s: party %q has no name, or is named twice", fileSeal, p.Name)
+			return fmt.Errorf("%s: party %q has no name, or is named twice", FileSeal, p.Name)
 		}
 		names[p.Name] = true
 	}
 	if err := s.Beacon.Validate(); err != nil {
-		return fmt.Errorf("%s: %w", fileSeal, err)
+		return fmt.Errorf("%s: %w", FileSeal, err)
 	}
 	if known := s.Beacon.Available(); known.Before(s.Cutoff.Add(MarginLeast)) {
 		return fmt.Errorf("%s: the beacon's value can be known at %s: want %v after the cut-off (%s) at least, or who makes the list may know it",
-			fileSeal, stamp(known), MarginLeast, stamp(s.Cutoff))
+			FileSeal, stamp(known), MarginLeast, stamp(s.Cutoff))
 	}
 	if err := checkLines(s.Lines); err != nil {
-		return fmt.Errorf("%s: %w", fileSeal, err)
+		return fmt.Errorf("%s: %w", FileSeal, err)
 	}
 	var n int64
 	for _, l := range s.Lines {
 		n += l.Entries
 	}
 	if n != s.Entries {
-		return fmt.Errorf("%s: %d entries, its lines count %d", fileSeal, s.Entries, n)
+		return fmt.Errorf("%s: %d entries, its lines count %d", FileSeal, s.Entries, n)
 	}
 	return nil
 }

@@ -61,12 +61,12 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (v Verified, err e
 		return v, err
 	}
 	done("seal", "%s of %s, closed at %s, signed by %d of %d parties", b.Digest(), b.Seal.Day, stamp(b.Seal.Cutoff), len(v.SignedBy), len(b.Seal.Parties))
-	rules, err := b.read(fileRules)
+	rules, err := b.read(FileRules)
 	if err != nil {
 		return v, err
 	}
 	if sha256.Sum256(rules) != b.Seal.Rules {
-		return v, fmt.Errorf("lottery: %s: not the text of the seal", fileRules)
+		return v, fmt.Errorf("lottery: %s: not the text of the seal", FileRules)
 	}
 	done("rules", "the text of the seal")
 	tell := func(what string, n int64) {
@@ -92,11 +92,11 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (v Verified, err e
 		done("draw", "the beacon's value is of the source in the seal, the secret the one committed to; seed %s", v.Drawn.Seed)
 		done("winners", "%d drawn again, the same; %d in reserve, the same", v.Drawn.Won, v.Drawn.Reserve)
 	}
-	head, n, err := b.verifyAudit(v.Drawn != nil)
+	actions, head, err := b.Actions(v.Drawn != nil)
 	if err != nil {
 		return v, err
 	}
-	done("audit log", "%d lines hold together; head %s", n, head)
+	done("audit log", "%d lines hold together; head %s", len(actions), head)
 	return v, nil
 }
 
@@ -116,7 +116,7 @@ func (b *Bundle) verifyDraw(ctx context.Context, out *Outcome, tell func(string,
 	d, err := b.Drawn()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		for _, name := range []string{fileDraw, fileDrawSig, fileWinners, fileReserve} {
+		for _, name := range []string{FileDraw, FileDrawSignatures, FileWinners, FileReserve} {
 			if _, err := os.Lstat(filepath.Join(b.Dir, name)); !errors.Is(err, fs.ErrNotExist) {
 				return nil, fmt.Errorf("lottery: there is a file %s, but not all of a draw", name)
 			}
@@ -130,9 +130,9 @@ func (b *Bundle) verifyDraw(ctx context.Context, out *Outcome, tell func(string,
 	case err != nil:
 		return nil, err
 	case d.Randomness != randomness:
-		return nil, fmt.Errorf("lottery: %s: randomness %s, the beacon's value comes to %s", fileDraw, d.Randomness, Hash(randomness))
+		return nil, fmt.Errorf("lottery: %s: randomness %s, the beacon's value comes to %s", FileDraw, d.Randomness, Hash(randomness))
 	case d.Seed != seed:
-		return nil, fmt.Errorf("lottery: %s: seed %s, root, secret, randomness and day come to %s", fileDraw, d.Seed, seed)
+		return nil, fmt.Errorf("lottery: %s: seed %s, root, secret, randomness and day come to %s", FileDraw, d.Seed, seed)
 	}
 	if *out, err = Draw(ctx, b.List(), b.Seal.Lines, seed, func(round int, n int64) { tell(fmt.Sprintf("round %d", round), n) }); err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func (b *Bundle) verifyDraw(ctx context.Context, out *Outcome, tell func(string,
 		name string
 		wins []Win
 		said Hash
-	}{{fileWinners, out.Wins, d.Winners}, {fileReserve, out.Reserve, d.Reserves}} {
+	}{{FileWinners, out.Wins, d.Winners}, {FileReserve, out.Reserve, d.Reserves}} {
 		if err := b.sameWins(f.name, f.wins, f.said); err != nil {
 			return nil, err
 		}
@@ -152,10 +152,10 @@ func (b *Bundle) verifyDraw(ctx context.Context, out *Outcome, tell func(string,
 	if err != nil {
 		return nil, err
 	}
-	if got, err := b.read(fileDraw); err != nil {
+	if got, err := b.read(FileDraw); err != nil {
 		return nil, err
 	} else if !bytes.Equal(got, want) {
-		return nil, fmt.Errorf("lottery: %s: its counts or cut-offs are not those of the draw", fileDraw)
+		return nil, fmt.Errorf("lottery: %s: its counts or cut-offs are not those of the draw", FileDraw)
 	}
 	return &d, nil
 }
@@ -188,29 +188,28 @@ func same(a, b []byte) int {
 	return n
 }
 
-// verifyAudit holds the log together and against seal and draw.
-func (b *Bundle) verifyAudit(drawn bool) (head Hash, lines int, err error) {
-	actions, head, err := b.Audit().Read()
+// Actions is the audit log, held together and against seal and draw; the actions come
+// with an error too, as far as they can be read.
+func (b *Bundle) Actions(drawn bool) (actions []Action, head Hash, err error) {
+	actions, head, err = b.Audit().Read()
+	switch {
+	case err != nil:
+		return actions, head, err
+	case len(actions) == 0 || actions[0].What != "seal" || actions[0].Of != b.Digest():
+		return actions, head, errors.New("lottery: audit log: its first line is not this seal's making")
+	case !drawn:
+		return actions, head, nil
+	}
+	of, err := b.DrawDigest()
 	if err != nil {
-		return head, 0, err
+		return actions, head, err
 	}
-	if len(actions) == 0 || actions[0].What != "seal" || actions[0].Of != b.Digest() {
-		return head, 0, errors.New("lottery: audit log: its first line is not this seal's making")
-	}
-	if !drawn {
-		return head, len(actions), nil
-	}
-	doc, err := b.read(fileDraw)
-	if err != nil {
-		return head, 0, err
-	}
-	of := Hash(sha256.Sum256(doc))
 	for _, a := range actions {
 		if a.What == "draw" && a.Of == of {
-			return head, len(actions), nil
+			return actions, head, nil
 		}
 	}
-	return head, 0, errors.New("lottery: audit log: no line of it made this draw")
+	return actions, head, errors.New("lottery: audit log: no line of it made this draw")
 }
 
 // checkWaiting holds the list against the winners of an earlier bundle: none of them
@@ -255,11 +254,11 @@ func (s Seal) day() time.Time {
 // winners reads the published winners of a bundle, which must be those that its draw
 // is signed for.
 func (b *Bundle) winners(d Drawn) (ids []ID, err error) {
-	rows, err := b.rows(fileWinners, d.Winners)
+	rows, err := b.rows(FileWinners, d.Winners)
 	for _, r := range rows {
 		id, err := ParseID(r[6])
 		if err != nil {
-			return nil, fmt.Errorf("lottery: %s: %w", fileWinners, err)
+			return nil, fmt.Errorf("lottery: %s: %w", FileWinners, err)
 		}
 		ids = append(ids, id)
 	}
@@ -321,7 +320,7 @@ func (b *Bundle) Lists() ([]ShopList, error) {
 	for _, f := range []struct {
 		name string
 		said Hash
-	}{{fileWinners, d.Winners}, {fileReserve, d.Reserves}} {
+	}{{FileWinners, d.Winners}, {FileReserve, d.Reserves}} {
 		rows, err := b.rows(f.name, f.said)
 		if err != nil {
 			return nil, err

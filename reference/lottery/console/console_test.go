@@ -253,7 +253,7 @@ func (d *desk) state() string {
 // log is the bundle's audit log in short: who, what, detail.
 func (d *desk) log() (lines []string) {
 	d.t.Helper()
-	actions, _, err := lottery.OpenAudit(filepath.Join(d.dir, fileAudit)).Read()
+	actions, _, err := lottery.OpenAudit(filepath.Join(d.dir, lottery.FileAudit)).Read()
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -445,7 +445,7 @@ func TestToken(t *testing.T) {
 	if got := d.state(); got != "beacon known" {
 		t.Errorf("state %q", got)
 	}
-	text, err := os.ReadFile(filepath.Join(d.dir, fileAudit))
+	text, err := os.ReadFile(filepath.Join(d.dir, lottery.FileAudit))
 	if err != nil {
 		t.Fatal(err)
 	}

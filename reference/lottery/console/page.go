@@ -202,7 +202,7 @@ func (c *Console) data(q question, admin bool) data {
 		d.Actions = append(d.Actions, actionRow{a, a.What == "draw" && v.Drawn != nil && !d.Revealed})
 	}
 	for _, f := range files {
-		if !f.Late || f.Name == fileAudit && v.Drawn == nil || d.Revealed {
+		if !f.Late || f.Name == lottery.FileAudit && v.Drawn == nil || d.Revealed {
 			d.Files = append(d.Files, f)
 		}
 	}

@@ -61,19 +61,20 @@ type file struct {
 	Late             bool // winners follow from it: not before the draw is published
 }
 
-// files are the files of a bundle, in the order in which they come about.
-var files = []file{
-	{"seal.json", "application/json", "the seal: hours, quotas, root, commitment, beacon, parties", false},
-	{"seal.sig", "application/json", "its signatures", false},
-	{"rules.txt", "text/plain; charset=utf-8", "the rules, as sealed", false},
-	{"entries", "application/octet-stream", "the sealed list, 32 bytes an entry", false},
-	{"tree", "application/octet-stream", "the roots of its chunks, for proofs", false},
-	{fileDraw, "application/json", "the draw: beacon’s value, secret, seed, cut-offs", true},
-	{"draw.sig", "application/json", "its signature", true},
-	{"winners.csv", "text/csv; charset=utf-8", "all winners", true},
-	{"reserve.csv", "text/csv; charset=utf-8", "all reserves", true},
-	{fileAudit, "application/x-ndjson", "the audit log", true}, // names the seed
-}
+// kinds are the types of files by the ends of their names.
+var kinds = map[string]string{".json": "application/json", ".sig": "application/json", ".jsonl": "application/x-ndjson",
+	".csv": "text/csv; charset=utf-8", ".txt": "text/plain; charset=utf-8", "": "application/octet-stream"}
+
+// files are the files of a bundle, in the order in which they come about; the audit log
+// is late since it names the seed.
+var files = func() (out []file) {
+	late := false
+	for _, f := range lottery.Files {
+		late = late || f.Name == lottery.FileDraw
+		out = append(out, file{f.Name, kinds[filepath.Ext(f.Name)], f.What, late})
+	}
+	return out
+}()
 
 // Handler serves the page.
 func (c *Console) Handler() http.Handler {
@@ -247,7 +248,7 @@ func (c *Console) file(w http.ResponseWriter, r *http.Request) {
 		if f.Name != r.PathValue("file") || v.Bundle == nil {
 			continue
 		}
-		if f.Late && v.Drawn == nil && f.Name != fileAudit {
+		if f.Late && v.Drawn == nil && f.Name != lottery.FileAudit {
 			break
 		}
 		if f.Late && v.Drawn != nil && !v.revealed(admin) {

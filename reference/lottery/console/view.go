@@ -1,7 +1,6 @@
 package console
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,12 +10,6 @@ import (
 	"time"
 
 	"spillway/reference/lottery"
-)
-
-// The files of a bundle that the console itself looks at; package lottery wrote them.
-const (
-	fileDraw  = "draw.json"
-	fileAudit = "audit.jsonl"
 )
 
 // view is a bundle at one moment. It does not change.
@@ -55,7 +48,7 @@ func (s state) String() string { return stateNames[s] }
 // stampOf changes when a file of the bundle does.
 func stampOf(dir string) string {
 	var b strings.Builder
-	for _, name := range []string{"seal.sig", fileDraw, fileAudit} {
+	for _, name := range []string{lottery.FileSealSignatures, lottery.FileDraw, lottery.FileAudit} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			fmt.Fprintf(&b, "%d.%d", info.Size(), info.ModTime().UnixNano())
 		}
@@ -75,38 +68,24 @@ func read(b *lottery.Bundle, stamp string) *view {
 	for _, name := range by {
 		v.Signed[name] = true
 	}
-	if v.Actions, v.Head, err = b.Audit().Read(); err != nil {
-		alarm(err)
-	} else if len(v.Actions) == 0 || v.Actions[0].What != "seal" || v.Actions[0].Of != v.Digest {
-		alarm(errors.New("audit log: its first line is not this seal's making"))
-	}
-	switch d, err := b.Drawn(); {
-	case errors.Is(err, fs.ErrNotExist):
-		return v
-	case err != nil:
-		alarm(err)
-		return v
-	default:
-		doc, err := os.ReadFile(filepath.Join(b.Dir, fileDraw))
-		if err != nil {
+	d, err := b.Drawn()
+	switch {
+	case err == nil:
+		v.Drawn = &d
+		if v.Draw, err = b.DrawDigest(); err != nil {
 			alarm(err)
-			return v
 		}
-		v.Drawn, v.Draw = &d, sha256.Sum256(doc)
+	case !errors.Is(err, fs.ErrNotExist):
+		alarm(err)
 	}
-	made := false
+	// A draw under way has written its document and not yet its line: the next look tells.
+	if v.Actions, v.Head, err = b.Actions(v.Drawn != nil); err != nil {
+		alarm(err)
+	}
 	for i, a := range v.Actions {
-		if a.Of != v.Draw {
-			continue
-		}
-		made = made || a.What == "draw"
-		if a.What == "publish" && v.Published == nil {
+		if v.Drawn != nil && a.What == "publish" && a.Of == v.Draw && v.Published == nil {
 			v.Published = &v.Actions[i]
 		}
-	}
-	if !made && len(v.Alarms) == 0 {
-		// A draw under way has written its document and not yet its line: the next look tells.
-		alarm(errors.New("audit log: no line of it made this draw"))
 	}
 	return v
 }
