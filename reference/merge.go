@@ -31,7 +31,7 @@ const (
 // rules of the samples that are not largest.
 var rules = map[string]rule{
 	sampleGatewayLoad: mean, sampleGatewayRoom: mean, sampleProbability: mean,
-	sampleGatewayBusy: total, sampleMemory: total, sampleGoroutines: total, sampleDescriptors: total,
+	sampleGatewayBusy: total, sampleMemory: total, sampleHeap: total, sampleGoroutines: total, sampleDescriptors: total,
 	sampleWritten: counted, sampleEdgeHits: counted, sampleEdgeMisses: counted,
 }
 

@@ -95,7 +95,7 @@ func spanNames() []string {
 // ReturnSamples lists the samples of which an objective may say how far they must
 // come back to where they were.
 func ReturnSamples() []string {
-	return []string{SampleQueueDepth, SampleMemory, SampleGoroutines, SampleDescriptors}
+	return []string{SampleQueueDepth, SampleMemory, SampleHeap, SampleGoroutines, SampleDescriptors}
 }
 
 // maxObjective bounds the text of an objective, in bytes.

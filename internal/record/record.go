@@ -74,6 +74,7 @@ const (
 	SampleEdgeMisses   = "edge.misses"           // cumulative
 	SampleProbability  = "admission.probability" // 0..1, as configured now
 	SampleMemory       = "process.memory"        // bytes that are resident, of the backend's process
+	SampleHeap         = "process.heap"          // bytes of heap and stacks in use after the last collection, without the bookings of an embedded Redis
 	SampleGoroutines   = "process.goroutines"    // of the backend's process
 	SampleDescriptors  = "process.descriptors"   // open files and connections of the backend's process
 )

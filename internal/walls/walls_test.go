@@ -228,7 +228,7 @@ func TestSampleNames(t *testing.T) {
 	known := []string{record.SampleGatewayLoad, record.SampleGatewayRoom, record.SampleGatewayBusy, record.SampleRung,
 		record.SampleStockFree, record.SampleClosedAge, record.SampleQueueDepth, record.SampleQueueAge, record.SampleDead,
 		record.SampleWritten, record.SampleDatabaseWait, record.SampleEdgeHits, record.SampleEdgeMisses, record.SampleProbability,
-		record.SampleMemory, record.SampleGoroutines, record.SampleDescriptors}
+		record.SampleMemory, record.SampleHeap, record.SampleGoroutines, record.SampleDescriptors}
 	if got := reference.SampleNames(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(known))) {
 		t.Errorf("the backend's samples are %v, the record's %v", got, known)
 	}
