@@ -56,9 +56,22 @@ func gatesOf(runtimes []policy.Runtime, p *policy.Program) []gate {
 	return out
 }
 
-// aheadMost is how many presses a visit is led ahead at once: nearly all, but whoever
-// is replaced meanwhile stays in the calendar until its moment.
-const aheadMost = 24
+// aheadMost bounds the presses that a visit is led ahead at once, and comesAgain the
+// share of the mean time between a user's visits that they may take: whoever is replaced
+// meanwhile stays in the calendar until its moment, which costs more than a few presses.
+// In the rush a user comes again within a minute; there 3 to 8 presses took as long, 2
+// and 24 a fifth more.
+const (
+	aheadMost  = 24
+	comesAgain = 0.4
+)
+
+// lookAhead is how many presses to go ahead while so many visits begin in a window.
+func (s *shard) lookAhead(arrivals int) uint32 {
+	p := &s.program
+	between := float64(len(s.clients)) / float64(arrivals+1) * float64(int64(1)<<s.shift)
+	return uint32(max(1, min(aheadMost, comesAgain*between/float64(p.Lock+(p.HumanMin+p.HumanMax)/2))))
+}
 
 // pressAt lets a visit wait that presses at a moment unless it gives up then: past all
 // the presses that it loses.
@@ -68,8 +81,8 @@ func (s *shard) pressAt(c *cold, due time.Duration) {
 		s.schedule(c, due)
 		return
 	}
-	p := s.pages[c.visit>>pageBits]
-	if word, shift := p.of(c.visit); *word>>shift&dead != 0 {
+	word, shift := s.pages[c.visit>>pageBits].of(c.visit)
+	if *word>>shift&dead != 0 {
 		s.schedule(c, due)
 		return
 	}
@@ -79,7 +92,7 @@ func (s *shard) pressAt(c *cold, due time.Duration) {
 		locks   = uint32(c.locks)
 		locked  = c.phase() == policy.PhaseLocked
 		first   = due
-		most    = presses + aheadMost
+		most    = presses + s.most
 		line    policy.CoinLine
 		later   uint64 // the draw at next, if it was drawn with the one before
 		drawn   bool
@@ -124,7 +137,7 @@ func (s *shard) pressAt(c *cold, due time.Duration) {
 		c.presses, c.locks = uint16(presses), uint16(locks-1)
 		c.lock(booking.StepSubmit, 0)
 		*c.lost() = uint16(n)
-		p.setAhead(c.visit, true)
+		*word |= ahead << shift
 	}
 	s.schedule(c, due)
 }
@@ -168,10 +181,10 @@ func (s *shard) takeBack(c *cold, due, then time.Duration) time.Duration {
 
 // overtaken ends a visit that has lost presses ahead of time and waits until due, but
 // was replaced before.
-func (s *shard) overtaken(c *cold, p *page, due time.Duration) {
+func (s *shard) overtaken(c *cold, word *uint64, shift uint32, due time.Duration) {
 	then, _ := s.cut.take(c.visit)
 	s.takeBack(c, due, then)
-	p.setAhead(c.visit, false)
+	*word &^= ahead << shift
 	s.over(c, policy.Superseded, due)
 }
 
@@ -179,7 +192,7 @@ func (s *shard) overtaken(c *cold, p *page, due time.Duration) {
 // short at a moment.
 func (s *shard) cutShort(c *cold, due, at time.Duration) {
 	final := policy.InFlight
-	if p := s.pages[c.visit>>pageBits]; p.runsAhead(c.visit) {
+	if word, shift := s.pages[c.visit>>pageBits].of(c.visit); *word>>shift&ahead != 0 {
 		then, replaced := s.cut.take(c.visit)
 		if !replaced {
 			then = at - 1
@@ -187,7 +200,7 @@ func (s *shard) cutShort(c *cold, due, at time.Duration) {
 		if due = s.takeBack(c, due, then); replaced && due < at {
 			final = policy.Superseded
 		}
-		p.setAhead(c.visit, false)
+		*word &^= ahead << shift
 	}
 	s.over(c, final, 0)
 }

@@ -215,7 +215,7 @@ func (p *pressers) round() {
 
 func (p *pressers) merge(o *pressers) {
 	p.n += o.n
-	if p.n > pressersMax {
+	if p.n > pressersMax || o.bins != nil {
 		p.round()
 		o.round()
 		for i, b := range o.bins {

@@ -3,6 +3,8 @@ package model
 import (
 	"math/bits"
 	"time"
+
+	"spillway/sim/window"
 )
 
 // moments tell when a newer visit came, by visit: a map that is asked at every replaced
@@ -31,11 +33,19 @@ func (m *moments) find(key uint32) int {
 	return i
 }
 
+// touch reads the slot where a visit would be, ahead of its use.
+func (m *moments) touch(visit uint32) uint32 {
+	if len(m.slots) == 0 {
+		return 0
+	}
+	return m.slots[m.home(visit+1)].visit
+}
+
 // add notes a visit's moment, unless one is known.
 func (m *moments) add(visit uint32, at time.Duration) {
 	if 2*m.n >= len(m.slots) {
 		old := m.slots
-		m.slots = make([]moment, max(64, 2*len(old)))
+		m.slots = window.Make[moment](max(64, 2*len(old)))
 		m.shift = uint(32 - bits.TrailingZeros(uint(len(m.slots))))
 		for _, x := range old {
 			if x.visit != 0 {

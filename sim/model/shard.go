@@ -64,39 +64,23 @@ type cooled struct {
 	due    time.Duration
 }
 
-// page is what a shard knows of 2^15 visits in a row, two bits each.
+// page is what a shard knows of 2^15 visits in a row, four bits each.
 type page struct {
-	bits    [1 << 10]uint64
-	ahead   *[1 << 9]uint64 // a bit each: lost presses ahead of time; nil = nobody
-	waiting int32           // visits under way
+	bits    [1 << (pageBits - 4)]uint64
+	waiting int32 // visits under way
+	_       [60]byte
 }
 
 const (
 	pageBits        = 15
 	dead     uint64 = 1 // a newer visit has taken its place
 	away     uint64 = 2 // with the servers
+	ahead    uint64 = 4 // has lost presses ahead of time
 )
 
 // of is the word that holds a visit's bits, and where in it they are.
 func (p *page) of(visit uint32) (word *uint64, shift uint32) {
-	return &p.bits[visit>>5&(1<<10-1)], visit & 31 * 2
-}
-
-// runsAhead reports whether a visit has lost presses ahead of time.
-func (p *page) runsAhead(visit uint32) bool {
-	return p.ahead != nil && p.ahead[visit>>6&(1<<9-1)]>>(visit&63)&1 != 0
-}
-
-// setAhead notes whether it has.
-func (p *page) setAhead(visit uint32, is bool) {
-	if p.ahead == nil {
-		p.ahead = new([1 << 9]uint64)
-	}
-	if w, bit := &p.ahead[visit>>6&(1<<9-1)], uint64(1)<<(visit&63); is {
-		*w |= bit
-	} else {
-		*w &^= bit
-	}
+	return &p.bits[visit>>4&(1<<(pageBits-4)-1)], visit & 15 * 4
 }
 
 // given are what a shard is told once. It has them to itself: a line of memory that
@@ -158,9 +142,12 @@ type shard struct {
 	late     []cold // due in the window in hand, found after it was taken; sorted
 	pages    []*page
 	spare    []*page
+	paged    int                      // pages in use
+	fresh    []page                   // made, and not yet anybody's
 	replaced map[uint32]time.Duration // visits that are away: when a newer one came
 	cut      moments                  // the same of visits that have lost presses ahead of time
 	lost     []uint32                 // presses lost ahead of time, by second
+	most     uint32                   // presses to lose ahead of time at once
 
 	sent     uint64 // requests, all of them answered
 	outcomes [booking.StepPoll + 1][outcomeMax]uint64
@@ -238,6 +225,7 @@ func (s *shard) do(n int64) {
 		s.asksNext = s.asks
 	}
 	arrivals := s.arrivals[n&(drawnAhead-1)]
+	s.most = s.lookAhead(len(arrivals))
 	s.due = s.cal.Take(n, s.due[:0])
 	s.taken = n
 	s.keys = s.keys[:0]
@@ -247,7 +235,8 @@ func (s *shard) do(n int64) {
 	s.keys, s.other = window.Sort(s.keys, s.other)
 	s.orderTies()
 	s.late = s.late[:0]
-	s.touch(arrivals[:min(touched, len(arrivals))])
+	s.touch(arrivals, -2*touched)
+	s.touch(arrivals, -touched)
 	var nextArrival, nextDue, nextLate int
 	for {
 		// Of one moment the smaller visit goes first, as the kernel has it.
@@ -295,8 +284,8 @@ func (s *shard) do(n int64) {
 			s.wake(s.due[uint32(s.keys[nextDue])], now)
 			nextDue++
 		case 2:
-			if nextArrival&(touched-1) == 0 && nextArrival+touched < len(arrivals) {
-				s.touch(arrivals[nextArrival+touched : min(nextArrival+2*touched, len(arrivals))])
+			if nextArrival&(touched-1) == 0 {
+				s.touch(arrivals, nextArrival)
 			}
 			s.arrive(nextArrival, arrivals[nextArrival], now)
 			nextArrival++
@@ -338,18 +327,54 @@ func (s *shard) orderTies() {
 // touched is how many clients are read ahead at a time.
 const touched = 512
 
-// touch reads the clients of arrivals to come, side by side: they lie anywhere, and
-// waiting for one after the other would be most of the cost.
-func (s *shard) touch(as []arrival) {
+// touch reads ahead what arrivals to come will ask for, side by side: it lies anywhere,
+// and waiting for one after the other would be most of the cost. One thing leads to the
+// next, so three blocks of arrivals are in hand: of the last their clients are read, of
+// the one before these clients' last visits, and of the first when these were replaced.
+func (s *shard) touch(as []arrival, from int) {
+	block := func(i int) []arrival {
+		if i = from + i*touched; i < 0 || i >= len(as) {
+			return nil
+		}
+		return as[i:min(i+touched, len(as))]
+	}
 	var sum uint32
-	for i := range as {
-		sum += s.clients[as[i].user>>s.bits].visit
+	for _, a := range block(2) {
+		sum += s.clients[a.user>>s.bits].visit
+	}
+	if s.paged <= pagesNear {
+		s.sink = sum
+		return
+	}
+	for _, a := range block(1) {
+		if word, _ := s.lastOf(&s.clients[a.user>>s.bits]); word != nil {
+			sum += uint32(*word)
+		}
+	}
+	for _, a := range block(0) {
+		c := &s.clients[a.user>>s.bits]
+		if word, shift := s.lastOf(c); word != nil && *word>>shift&ahead != 0 {
+			sum += s.cut.touch(c.visit - 1)
+		}
 	}
 	s.sink = sum
 }
 
-// touchVisits does the same for the bits of visits that go on, and for what tells of the
-// users of those that poll or press.
+// lastOf is where the bits of the visit are whose place a new one of the client's user
+// would take; nil = there is none.
+func (s *shard) lastOf(c *client) (word *uint64, shift uint32) {
+	if c.visit == 0 || c.holds != policy.HoldNone || c.flags&books == 0 {
+		return nil, 0
+	}
+	old := c.visit - 1
+	if int(old>>pageBits) >= len(s.pages) || s.pages[old>>pageBits] == nil {
+		return nil, 0 // nobody of that page is under way
+	}
+	return s.pages[old>>pageBits].of(old)
+}
+
+// touchVisits does the same for the bits of visits that go on, and for what tells when
+// they were replaced, or of the users of those that poll or press.
 func (s *shard) touchVisits(keys []uint64) {
 	var sum uint64
 	for _, k := range keys {
@@ -361,6 +386,15 @@ func (s *shard) touchVisits(keys []uint64) {
 			sum += uint64(s.clients[c.user>>s.bits].visit) + uint64(s.comes[c.user>>s.bits])
 		case phase == policy.PhaseForm, phase == policy.PhaseLocked && c.again() == booking.StepSubmit:
 			sum += uint64(s.comes[c.user>>s.bits])
+		}
+	}
+	for _, k := range keys {
+		if s.paged <= pagesNear {
+			break
+		}
+		visit := s.due[uint32(k)].visit
+		if word, shift := s.pages[visit>>pageBits].of(visit); *word>>shift&(dead|ahead) == dead|ahead {
+			sum += uint64(s.cut.touch(visit))
 		}
 	}
 	s.sink = uint32(sum)
@@ -500,24 +534,27 @@ func (s *shard) opened(c *client, visit, user uint32, group uint8, books bool, n
 
 // replace notes that a newer visit takes the place of the user's last.
 func (s *shard) replace(c *client, by uint32, now time.Duration) {
-	if c.visit == 0 || c.holds != policy.HoldNone || c.flags&books == 0 {
+	word, shift := s.lastOf(c)
+	if word == nil {
 		return
 	}
 	old := c.visit - 1
-	if int(old>>pageBits) >= len(s.pages) || s.pages[old>>pageBits] == nil {
-		return // nobody of that page is under way
-	}
-	word, shift := s.pages[old>>pageBits].of(old)
 	*word |= dead << shift
 	if *word>>shift&away != 0 {
 		if _, known := s.replaced[old]; !known {
 			s.replaced[old] = now
 			s.hand(hand{kind: handGone, at: now, key: by, cold: cold{visit: old}})
 		}
-	} else if s.pages[old>>pageBits].runsAhead(old) {
+	} else if *word>>shift&ahead != 0 {
 		s.cut.add(old, now)
 	}
 }
+
+// pagesNear is how many pages in use stay in the second-level cache by themselves.
+const pagesNear = 32
+
+// pagesMade is how many pages are made at once: 4 MiB.
+const pagesMade = 256
 
 // pageOf is the page of a visit, made when there is none.
 func (s *shard) pageOf(visit uint32) *page {
@@ -526,11 +563,15 @@ func (s *shard) pageOf(visit uint32) *page {
 		s.pages = append(s.pages, nil)
 	}
 	if s.pages[i] == nil {
+		s.paged++
 		if n := len(s.spare); n > 0 {
 			s.pages[i], s.spare = s.spare[n-1], s.spare[:n-1]
 			*s.pages[i] = page{}
 		} else {
-			s.pages[i] = &page{}
+			if len(s.fresh) == 0 {
+				s.fresh = window.Make[page](pagesMade)
+			}
+			s.pages[i], s.fresh = &s.fresh[0], s.fresh[1:]
 		}
 	}
 	return s.pages[i]
@@ -543,6 +584,7 @@ func (s *shard) forget(visit uint32) {
 	p := s.pages[i]
 	if p.waiting--; p.waiting == 0 && i < len(s.pages)-1 {
 		s.spare, s.pages[i] = append(s.spare, p), nil
+		s.paged--
 	}
 }
 
@@ -552,13 +594,14 @@ func (s *shard) wake(c cold, now time.Duration) {
 	p := s.pages[c.visit>>pageBits]
 	word, shift := p.of(c.visit)
 	if *word>>shift&dead != 0 {
-		if p.runsAhead(c.visit) {
-			s.overtaken(&c, p, now)
+		if *word>>shift&ahead != 0 {
+			s.overtaken(&c, word, shift, now)
 		} else {
 			s.over(&c, policy.Superseded, now)
 		}
 		return
 	}
+	*word &^= ahead << shift // whoever ends here is not replaced any more
 	// What most visits do is done on the spot, with the policy's own parts.
 	id := booking.VisitID(c.visit)
 	phase := c.phase()
@@ -571,10 +614,7 @@ func (s *shard) wake(c cold, now time.Duration) {
 			}
 		}
 		if presses {
-			if *c.lost() > 0 {
-				p.setAhead(c.visit, false)
-				*c.lost() = 0
-			}
+			*c.lost() = 0
 			s.press(&c, now)
 			return
 		}
@@ -802,26 +842,22 @@ func (s *shard) collect(n int64) {
 	if n < 0 {
 		return
 	}
-	calls := s.calls[n%3]
-	for i := range calls {
+	s.hearAll(s.calls[n%3], n)
+	s.calls[n%3] = s.calls[n%3][:0]
+	s.hearAll(s.mail.calls[n&1], n)
+	s.mail.calls[n&1] = s.mail.calls[n&1][:0]
+	told := s.mail.told[n&1]
+	for i := range told {
 		if i&(touched-1) == 0 {
 			var sum uint64
-			for j := i; j < min(i+touched, len(calls)); j++ {
-				visit := calls[j].visit
+			for j := i; j < min(i+touched, len(told)); j++ {
+				visit := told[j].visit
 				word, _ := s.pages[visit>>pageBits].of(visit)
-				sum += *word
+				sum += *word + uint64(s.clients[told[j].user>>s.bits].visit)
 			}
 			s.sink = uint32(sum)
 		}
-		s.hear(&calls[i], n)
-	}
-	s.calls[n%3] = calls[:0]
-	for i := range s.mail.calls[n&1] {
-		s.hear(&s.mail.calls[n&1][i], n)
-	}
-	s.mail.calls[n&1] = s.mail.calls[n&1][:0]
-	for i := range s.mail.told[n&1] {
-		if t := &s.mail.told[n&1][i]; t.outcome != 0 {
+		if t := &told[i]; t.outcome != 0 {
 			s.told(t)
 		} else {
 			s.moveAfter(&t.cold, n+2)
@@ -929,6 +965,22 @@ func (s *shard) replied(c *cold, u *policy.User, o booking.Outcome, now time.Dur
 		s.clients[c.user>>s.bits].holds = u.Holds
 	}
 	s.follow(c, &v, m, now)
+}
+
+// hearAll takes what the servers say of calls in a window.
+func (s *shard) hearAll(calls []call, n int64) {
+	for i := range calls {
+		if i&(touched-1) == 0 {
+			var sum uint64
+			for j := i; j < min(i+touched, len(calls)); j++ {
+				visit := calls[j].visit
+				word, _ := s.pages[visit>>pageBits].of(visit)
+				sum += *word
+			}
+			s.sink = uint32(sum)
+		}
+		s.hear(&calls[i], n)
+	}
 }
 
 // hear takes what the servers say of a call in a window.

@@ -216,6 +216,7 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 			w.crew.Step()
 		}
 		w.look()
+		w.roundPressers()
 		for _, s := range w.shards { // or every shard would keep all of the evening's
 			if len(s.tally.hists) > histsKept {
 				e.tally.takeHists(s.tally)
@@ -248,6 +249,20 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 	}
 	e.progress()
 	return partial || e.err != nil || e.kernel.Err() != nil
+}
+
+// roundPressers gives up exact moments as soon as all of the shards together have too
+// many, and not only when they are added up.
+func (w *windows) roundPressers() {
+	n := w.e.pressers.n
+	for _, s := range w.shards {
+		n += s.pressers.n
+	}
+	if n > pressersMax {
+		for _, s := range w.shards {
+			s.pressers.round()
+		}
+	}
 }
 
 // look lets the shards see what the servers have changed.
