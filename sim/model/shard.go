@@ -553,7 +553,7 @@ func (s *shard) replace(c *client, by uint32, now time.Duration) {
 // pagesNear is how many pages in use stay in the second-level cache by themselves.
 const pagesNear = 32
 
-// pagesMade is how many pages are made at once: 4 MiB.
+// pagesMade is how many pages are made at once, at the most: 4 MiB.
 const pagesMade = 256
 
 // pageOf is the page of a visit, made when there is none.
@@ -569,7 +569,7 @@ func (s *shard) pageOf(visit uint32) *page {
 			*s.pages[i] = page{}
 		} else {
 			if len(s.fresh) == 0 {
-				s.fresh = window.Make[page](pagesMade)
+				s.fresh = window.Make[page](min(max(s.paged, pagesNear), pagesMade))
 			}
 			s.pages[i], s.fresh = &s.fresh[0], s.fresh[1:]
 		}
@@ -1060,7 +1060,8 @@ func (s *shard) formAtHand(c *cold, told time.Duration) {
 	s.pressAt(c, now+s.form.Of(s.luck.U64(booking.DrawForm, uint64(c.visit), 0))) // Program.FormFilled
 }
 
-// close ends whoever is under way as in-flight.
+// close ends whoever is under way as in-flight, and gives the tables up: adding the
+// shards up needs room too.
 func (s *shard) close() {
 	end := time.Duration(s.taken+1) << s.shift // before the run's when that was cut short
 	s.cal.All(func(n int64, c *cold) { s.cutShort(c, time.Duration(n)<<s.shift+time.Duration(c.at), end) })
@@ -1069,6 +1070,8 @@ func (s *shard) close() {
 		s.crowd.ended[f.group][policy.InFlight]++
 	}
 	s.fetches, s.fetched = nil, 0
+	s.clients, s.comes, s.cut, s.pages, s.spare, s.fresh = nil, nil, moments{}, nil, nil, nil
+	s.cal, s.arrivals, s.calls, s.due, s.keys, s.other = nil, [drawnAhead][]arrival{}, [3][]call{}, nil, nil, nil
 	for sec, n := range s.lost {
 		if n > 0 {
 			s.tally.countN(countPresses, sec, uint64(n))
