@@ -62,16 +62,29 @@
 //	window of 50 s, 1:1      5,728,000 visits   21.5 M events    4.5 s
 //	18:00 to 24:00, 1:100    1,700,000 visits   8.53 M events   0.65 s   105 MiB
 //	18:00 to 24:00, 1:10    17,000,000 visits     85 M events    3.8 s   120 MiB
-//	18:00 to 24:00, 1:1    170,000,000 visits    855 M events     24 s   251 MiB
+//	18:00 to 24:00, 1:1    170,000,000 visits    855 M events  22-29 s   250 MiB
+//	  hardly a press passes                     1,580 M events  61-65 s
+//	  never sells out                           1,830 M events   105 s
 //
 // Events are those of the plain engine, arrivals included; it needs 1.5 s for the
-// evening at 1:100 and would need some eight minutes for it at 1:1. One core alone
-// takes 44 s at 1:1, and the same machine in a bad hour half as long again.
+// evening at 1:100 and would need some eight minutes for it at 1:1. The same binary took
+// 22 s in one minute and 29 s in another of the same hour: the host has other guests.
+// Two engines are told apart only side by side, one core each, then swapped. The two
+// variants are those of BenchmarkDay.
 //
-// Where one core's 44 s go, by the profile: arrivals 18 s (drawing their moments and
-// users 3, waiting for the clients' memory 6, opening the program 9); 117 million
-// status calls 22 s (waking and asking 5, the servers 8, hearing the answer 4, putting
-// off and finding again 5); fetching configs 3 s.
+// Where the default's time goes, by the profile of two cores (25 s each): arrivals 42 %
+// (drawing their moments and users 9, reading the clients' memory ahead 14, opening the
+// program 19), status calls 35 % (waking and asking 10, the servers 12, hearing the
+// answer 9, putting off and finding again 4), waiting for the other core 10 %. Where
+// hardly a press passes: reading ahead 18 %, forms and the presses counted ahead 17,
+// opening the program 12, waking 13, the servers 9, waiting for the other core 6.
+//
+// That variant took 104 s on the same day, and 2 GB, before a visit that had given up was
+// taken off the list of those that run ahead of time: each of them, once its user came
+// again, left an entry in a table that nobody took out; finding places in it took 69 of
+// 252 s of one core. Memory that is met in no order and grows is dearer than the work it
+// saves: so a visit runs no further ahead than its user is likely to stay away (lookAhead
+// in package model).
 //
 // The floor, reckoned from the parts measured by themselves and not run: a moment and a
 // user 10 ns, one of five million clients 17, a draw 2; so 30 ns an arrival and 5 s in
@@ -79,23 +92,6 @@
 // notices; 40 ns a status call and 30 a lock: 10 s in all. Together 15 s of one core,
 // 8 s of two that share perfectly. Five seconds would take four such cores and the
 // servers, one sequence for the sake of an exact stock, to spend 25 ns a call, not 60.
-//
-// All these figures, and the profile, are of the engine before it counted lost presses
-// ahead of time. So are the wall times of the two variants of BenchmarkDay that do little
-// but press: 86 s at 1:1 for the one in which hardly a press passes (1.6 billion events),
-// 118 s for the one that never sells out and refuses for four hours (1.9 billion); 409 s
-// before checks, submits and polls were answered at once. What it costs since is known by
-// user time alone, of both engines one after the other while others used the machine
-// (Zen 4, one run each; waiting for the other core is in it):
-//
-//	                                   before      now
-//	default                 1:10        4.9 s    3.9 s    at 1:1  43.5 s    37.4 s
-//	hardly a press passes   1:10       13.0 s    8.3 s
-//	never sells out         1:10       16.3 s   13.6 s
-//
-// By a profile of another such run, hardly a press passing, without the waiting: opening the
-// program 24 %, a tenth of all for finding out whom a visit replaces; forms and the
-// presses counted ahead 25 %, the servers 11 %, waking 14 %.
 //
 // The floor of the variants, in seconds of one core at 1:1, reckoned as above and not run:
 //

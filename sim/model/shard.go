@@ -1070,6 +1070,9 @@ func (s *shard) close() {
 		s.crowd.ended[f.group][policy.InFlight]++
 	}
 	s.fetches, s.fetched = nil, 0
+	if s.cut.n > 0 {
+		s.fail("%d visits were replaced ahead of time and never heard of it", s.cut.n)
+	}
 	s.clients, s.comes, s.cut, s.pages, s.spare, s.fresh = nil, nil, moments{}, nil, nil, nil
 	s.cal, s.arrivals, s.calls, s.due, s.keys, s.other = nil, [drawnAhead][]arrival{}, [3][]call{}, nil, nil, nil
 	for sec, n := range s.lost {
