@@ -23,6 +23,7 @@ type lotteryCmd struct {
 	Seal     lotterySealCmd     `cmd:"" help:"Close a day's list: order, tree, commitment, beacon; a signed bundle."`
 	Sign     lotterySignCmd     `cmd:"" help:"Add a party's signature to a sealed bundle."`
 	Draw     lotteryDrawCmd     `cmd:"" help:"Draw a sealed bundle: winners, reserve lists, second round."`
+	Void     lotteryVoidCmd     `cmd:"" help:"Declare that a sealed list will never be drawn, and why, so that it holds up no later day."`
 	Publish  lotteryPublishCmd  `cmd:"" help:"Say that a draw's winners are published: from here on the backend tells people."`
 	Verify   lotteryVerifyCmd   `cmd:"" help:"Do all of a bundle again from the bundle alone, or check one proof; exit code 5 when something does not fit."`
 	Prove    lotteryProveCmd    `cmd:"" help:"One entrant's proof: that the entry was in, its ticket, the cut-off; or that it was not in."`
@@ -96,6 +97,14 @@ func publicKey(s string) (k lottery.Key, err error) {
 		return k, fmt.Errorf("%s: %w", s, err)
 	}
 	return k, nil
+}
+
+// secretFile is where a bundle's secret is kept: beside it, not in it, unless told.
+func secretFile(told, bundle string) string {
+	if told != "" {
+		return told
+	}
+	return strings.TrimSuffix(bundle, "/") + ".secret"
 }
 
 // readSecret reads a secret's file.

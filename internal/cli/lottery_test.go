@@ -230,6 +230,7 @@ func TestLotteryFromTheLedger(t *testing.T) {
 	}
 	lotteryRun(t, 0, "draw", "--beacon", "value.json", "--key", "operator.pem", "--db", "sqlite:ledger.db")
 	lotteryRun(t, 0, "publish", "--db", "sqlite:ledger.db")
+	lotteryRun(t, 2, "void", "--reason", "too late", "--key", "operator.pem", "--db", "sqlite:ledger.db")
 	draws, err := db.Draws(t.Context())
 	if err != nil || len(draws) != 1 || draws[0].Winners != 27 || draws[0].Entries != 300 || draws[0].State != ledger.DrawPublished {
 		t.Errorf("the ledger has the draws %+v, %v", draws, err)
@@ -284,4 +285,39 @@ func TestLotteryPick(t *testing.T) {
 	}
 	lotteryRun(t, 2, "rfc3797", "9319./", "--pool", "70000")
 	lotteryRun(t, 2, "rfc3797", "9319./", "--pool", "3", "--picks", "4")
+}
+
+// A draw that can never be made is declared void, once and for good, and the next day
+// can be sealed.
+func TestLotteryVoid(t *testing.T) {
+	lotteryFolder(t, "10")
+	write(t, "one.csv", "area,shop,type,masks,stock,quota\nA,S,ordinary,10,20,20\n")
+	seal := func(code int, day, out string) string {
+		return lotteryRun(t, code, "seal", "--day", day, "--db", "sqlite:ledger.db", "--stock", "one.csv", "--key", "operator.pem",
+			"--beacon", out+".json", "--rehearsal", "--out", out)
+	}
+	write(t, "first.json", diceSource)
+	write(t, "second.json", strings.ReplaceAll(diceSource, "02-19", "02-20"))
+	db, err := ledger.Open(t.Context(), "sqlite:ledger.db", ledger.DBOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	seal(0, "2020-02-19", "first")
+	seal(2, "2020-02-20", "second")
+	void := []string{"void", "--bundle", "first", "--key", "operator.pem", "--db", "sqlite:ledger.db", "--reason"}
+	lotteryRun(t, 2, append(void, " \n ")...)
+	lotteryRun(t, 2, append(void, "why not", "--key", "notary.pem")...)
+	for range 2 {
+		if got := lotteryRun(t, 0, append(void, "no dice were thrown")...); !strings.Contains(got, "the draw of 2020-02-19 will not be made") {
+			t.Errorf("void says %s", got)
+		}
+	}
+	if got := lotteryRun(t, 0, "verify", "--bundle", "first"); !strings.Contains(got, "no dice were thrown; before the beacon's value could be known") {
+		t.Errorf("verify says %s", got)
+	}
+	lotteryRun(t, 2, "draw", "--bundle", "first", "--beacon", "value.json", "--key", "operator.pem")
+	seal(0, "2020-02-20", "second")
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"time"
 
 	"spillway/internal/policy"
@@ -115,10 +114,6 @@ func (c *lotteryConsoleCmd) keys() (ed25519.PrivateKey, lottery.Secret, error) {
 	if err != nil {
 		return nil, lottery.Secret{}, err
 	}
-	file := c.Secret
-	if file == "" {
-		file = strings.TrimSuffix(c.Bundle, "/") + ".secret"
-	}
-	secret, err := readSecret(file)
+	secret, err := readSecret(secretFile(c.Secret, c.Bundle))
 	return key, secret, err
 }

@@ -72,11 +72,7 @@ func (c *lotteryDrawCmd) Run(a *app) error {
 	if o.Key, err = readKey(c.Key); err != nil {
 		return err
 	}
-	secretFile := c.Secret
-	if secretFile == "" {
-		secretFile = strings.TrimSuffix(c.Bundle, "/") + ".secret"
-	}
-	if o.Secret, err = readSecret(secretFile); err != nil {
+	if o.Secret, err = readSecret(secretFile(c.Secret, c.Bundle)); err != nil {
 		return err
 	}
 	text, err := readInput(a, c.Beacon)
@@ -184,8 +180,11 @@ func (c *lotteryVerifyCmd) Run(a *app) error {
 		fmt.Fprintf(a.stdout, "note signed with key %s: compare it with the operator's from elsewhere (--operator)\n", v.Seal.Parties[0].Key)
 	}
 	state := "VERIFIED. Nothing is drawn yet."
-	if v.Drawn != nil {
+	switch {
+	case v.Drawn != nil:
 		state = "VERIFIED. All of it follows from the bundle."
+	case v.Void != nil:
+		state = fmt.Sprintf("VERIFIED. Declared void by %q at %s: %s.", v.Void.Who, v.Void.At.Format(time.DateTime), v.Void.Detail)
 	}
 	fmt.Fprintln(a.stdout, state)
 	return nil

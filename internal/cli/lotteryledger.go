@@ -94,6 +94,47 @@ func recordWins(a *app, url string, b *lottery.Bundle, wins []lottery.Win) error
 	})
 }
 
+type lotteryVoidCmd struct {
+	bundleAt
+	Reason string `required:"" help:"Why, for everybody to read: the audit log keeps it."`
+	Key    string `required:"" env:"SPILLWAY_LOTTERY_KEY" placeholder:"FILE" help:"The operator's Ed25519 key."`
+	DB     string `name:"db" env:"SPILLWAY_DB" placeholder:"URL" help:"Record it in this database too, from which the list was sealed."`
+	actor
+}
+
+func (c *lotteryVoidCmd) Run(a *app) error {
+	b, err := c.open()
+	if err != nil {
+		return err
+	}
+	defer b.Close() // only read
+	key, err := readKey(c.Key)
+	if err != nil {
+		return err
+	}
+	day, err := policy.ParseDay(b.Seal.Day)
+	if err != nil {
+		return badInput(err)
+	}
+	// Again it only makes up what the database may have missed.
+	actions, _, err := b.Actions(false)
+	if err != nil {
+		return badInput(err)
+	}
+	if lottery.VoidOf(actions) == nil || c.DB == "" {
+		if err := b.Void(key, c.who(), c.Reason, clockOf(b.Seal, b.Seal.Cutoff)); err != nil {
+			return badInput(err)
+		}
+	}
+	if c.DB != "" {
+		if err := inLedger(a, c.DB, func(db *ledger.DB) error { return db.VoidDraw(a.ctx, day) }); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(a.stdout, "void     the draw of %s will not be made; %s stays as it is\n", b.Seal.Day, c.Bundle)
+	return nil
+}
+
 type lotteryPublishCmd struct {
 	bundleAt
 	DB string `name:"db" required:"" env:"SPILLWAY_DB" placeholder:"URL" help:"The backend's database."`

@@ -36,11 +36,8 @@ func (c *lotterySealCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	secretFile := c.Secret
-	if secretFile == "" {
-		secretFile = strings.TrimSuffix(c.Out, "/") + ".secret"
-	}
-	if o.Secret, err = newSecret(secretFile); err != nil {
+	file := secretFile(c.Secret, c.Out)
+	if o.Secret, err = newSecret(file); err != nil {
 		return err
 	}
 	show := newStages(a)
@@ -48,7 +45,7 @@ func (c *lotterySealCmd) Run(a *app) error {
 	b, err := c.seal(a, o)
 	show.over()
 	if err != nil {
-		return errors.Join(badInput(err), os.Remove(secretFile)) // it has served nothing
+		return errors.Join(badInput(err), os.Remove(file)) // it has served nothing
 	}
 	defer b.Close() // only read
 	if c.From == "" {
@@ -69,7 +66,7 @@ func (c *lotterySealCmd) Run(a *app) error {
 	fmt.Fprintf(a.stdout, "root     %s\n", s.Root)
 	fmt.Fprintf(a.stdout, "digest   %s   write it down: it stands for all of the seal\n", b.Digest())
 	fmt.Fprintf(a.stdout, "beacon   %s, known at %s at the earliest\n", s.Beacon, s.Beacon.Available().In(s.DrawAt.Location()).Format(time.DateTime))
-	fmt.Fprintf(a.stdout, "secret   in %s until the draw; committed to as %s\n", secretFile, s.Commitment)
+	fmt.Fprintf(a.stdout, "secret   in %s until the draw; committed to as %s\n", file, s.Commitment)
 	fmt.Fprintf(a.stdout, "bundle   %s; copies with the secret: %d\n", c.Out, len(c.Give))
 	return nil
 }

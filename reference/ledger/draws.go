@@ -35,6 +35,7 @@ const (
 	DrawSealed    DrawState = "sealed"    // the list's root is recorded
 	DrawDrawn     DrawState = "drawn"     // the winners are recorded
 	DrawPublished DrawState = "published" // and people are told
+	DrawVoid      DrawState = "void"      // sealed and never to be drawn; no draw that anybody took part in
 )
 
 // Draw is what is recorded of a day's draw.
@@ -142,7 +143,7 @@ func (db *DB) CloseDay(ctx context.Context, day policy.Day, rules policy.Lottery
 		if at := policy.Day(other.Int64); other.Valid && at > day {
 			return fmt.Errorf("the list of %v is closed already: %w", at, ErrDay)
 		} else if other.Valid {
-			return fmt.Errorf("the draw of %v is sealed and must be recorded first: %w", at, ErrDay)
+			return fmt.Errorf("the draw of %v is sealed and must be recorded first, or declared void: %w", at, ErrDay)
 		}
 		seals := int64(rules.SealsAt(day))
 		if _, err := tx.ExecContext(ctx, db.dialect.bind("UPDATE fence SET sealed = ? WHERE sealed < ?"), seals, seals); err != nil {
@@ -276,6 +277,8 @@ func (db *DB) RecordDraw(ctx context.Context, day policy.Day, wins []Win) error 
 		switch {
 		case !closed || d.State == DrawClosed:
 			return fmt.Errorf("its list is not sealed: %w", ErrDay)
+		case d.State == DrawVoid:
+			return fmt.Errorf("it was declared void: %w", ErrDay)
 		case d.State != DrawSealed:
 			var was []Win
 			if err := winsOf(ctx, tx, db, day, func(w Win) error { was = append(was, w); return nil }); err != nil {
@@ -343,6 +346,22 @@ func (db *DB) recordWins(ctx context.Context, tx *sql.Tx, d Draw, wins []Win) er
 func list(values iter.Seq[any]) (marks string, args []any) {
 	args = slices.Collect(values)
 	return "(" + strings.Repeat(", ?", len(args))[2:] + ")", args
+}
+
+// VoidDraw says that a sealed draw will never be made, so that it holds up no later one:
+// its entries go on as if its day had not been. Again it does nothing; it fails with
+// ErrDay when the list is not sealed or the draw is recorded.
+func (db *DB) VoidDraw(ctx context.Context, day policy.Day) error {
+	return db.ofDay(ctx, "declaring void the draw", day, func(tx *sql.Tx, d Draw, closed bool) error {
+		switch {
+		case !closed || d.State == DrawClosed:
+			return fmt.Errorf("its list is not sealed: %w", ErrDay)
+		case d.State == DrawDrawn || d.State == DrawPublished:
+			return fmt.Errorf("its winners are recorded: %w", ErrDay)
+		}
+		_, err := tx.ExecContext(ctx, db.dialect.bind("UPDATE draws SET state = 'void' WHERE day = ?"), int64(day))
+		return err
+	})
 }
 
 // Publish says that the winners of a draw have been published: from here on people

@@ -19,7 +19,7 @@ type Action struct {
 	Number int       `json:"number"` // from 1
 	At     time.Time `json:"at"`
 	Who    string    `json:"who"`
-	What   string    `json:"what"` // seal, sign, give, draw, publish, export, refuse …
+	What   string    `json:"what"` // seal, sign, give, draw, void, publish, export, refuse …
 	// Of is the digest of what it was done to; zero = nothing.
 	Of     Hash   `json:"of"`
 	Detail string `json:"detail,omitempty"`

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"spillway/reference/lottery/beacon"
@@ -415,6 +416,78 @@ func (b *Bundle) seedFor(v beacon.Value, secret Secret) (seed Hash, randomness [
 	return Seed(b.seal, b.Seal, secret, randomness), randomness, nil
 }
 
+// undrawn is for whoever settles what becomes of a sealed bundle, one at a time,
+// whichever program it is, until free is called: it must be neither drawn nor void, and
+// the key the operator's.
+func (b *Bundle) undrawn(key ed25519.PrivateKey) (free func(), err error) {
+	if KeyOf(key) != b.Seal.Parties[0].Key {
+		return nil, errors.New("lottery: this is not the operator's key of the seal")
+	}
+	alone, err := os.Open(filepath.Join(b.Dir, FileSeal))
+	if err != nil {
+		return nil, fmt.Errorf("lottery: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = alone.Close() // the error before it is told
+		}
+	}()
+	if err := lock(alone); err != nil {
+		return nil, fmt.Errorf("lottery: locking %s: %w", b.Dir, err)
+	}
+	if _, err := os.Lstat(filepath.Join(b.Dir, FileDraw)); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = errors.New("it is drawn already, and no draw is made twice")
+		}
+		return nil, fmt.Errorf("lottery: bundle %s: %w", b.Dir, err)
+	}
+	actions, _, err := b.Actions(false)
+	if err != nil {
+		return nil, err
+	}
+	if v := VoidOf(actions); v != nil {
+		return nil, fmt.Errorf("lottery: bundle %s: it was declared void at %s: %s", b.Dir, stamp(v.At), v.Detail)
+	}
+	return func() { _ = alone.Close() }, nil // only read; it ends the lock
+}
+
+// actionVoid is what the audit log calls a declaration that a draw is void.
+const actionVoid = "void"
+
+// VoidOf is the action by which a draw was declared void; nil = it was not.
+func VoidOf(actions []Action) *Action {
+	for i, a := range actions {
+		if a.What == actionVoid {
+			return &actions[i]
+		}
+	}
+	return nil
+}
+
+// voidReason bounds a reason, in bytes.
+const voidReason = 500
+
+// Void declares that a sealed bundle will never be drawn, and why: its beacon was never
+// published, or all who had the secret lost it. It is for the operator's key alone, and
+// final; it stands in the audit log, with a word of whether the beacon's value could be
+// known by then, since whoever knows the result and calls it off has chosen.
+func (b *Bundle) Void(key ed25519.PrivateKey, who, reason string, now time.Time) error {
+	reason = strings.Join(strings.Fields(reason), " ")
+	if reason == "" || len(reason) > voidReason {
+		return fmt.Errorf("lottery: void: want a reason of 1 to %d bytes, got %d", voidReason, len(reason))
+	}
+	free, err := b.undrawn(key)
+	if err != nil {
+		return err
+	}
+	defer free()
+	known := "before the beacon's value could be known"
+	if !now.Before(b.Seal.Beacon.Available()) {
+		known = "AFTER the beacon's value could be known"
+	}
+	return b.Audit().Append(now, who, actionVoid, b.Digest(), reason+"; "+known)
+}
+
 // DrawOptions are what a draw is made of.
 type DrawOptions struct {
 	Value    beacon.Value
@@ -430,26 +503,13 @@ type DrawOptions struct {
 // again by Verify. A bundle is drawn once: again gives an error.
 func (b *Bundle) Draw(ctx context.Context, o DrawOptions) (Drawn, Outcome, error) {
 	none := func(err error) (Drawn, Outcome, error) { return Drawn{}, Outcome{}, err }
-	// One at a time, whichever program it is; the next finds it drawn.
-	alone, err := os.Open(filepath.Join(b.Dir, FileSeal))
+	free, err := b.undrawn(o.Key)
 	if err != nil {
-		return none(fmt.Errorf("lottery: %w", err))
+		return none(err)
 	}
-	defer alone.Close() // which ends the lock
-	if err := lock(alone); err != nil {
-		return none(fmt.Errorf("lottery: locking %s: %w", b.Dir, err))
-	}
-	if _, err := os.Lstat(filepath.Join(b.Dir, FileDraw)); !errors.Is(err, fs.ErrNotExist) {
-		if err == nil {
-			err = errors.New("it is drawn already, and no draw is made twice")
-		}
-		return none(fmt.Errorf("lottery: bundle %s: %w", b.Dir, err))
-	}
+	defer free()
 	if o.Now.Before(b.Seal.DrawAt) {
 		return none(fmt.Errorf("lottery: it is %s: the draw is at %s", stamp(o.Now), stamp(b.Seal.DrawAt)))
-	}
-	if KeyOf(o.Key) != b.Seal.Parties[0].Key {
-		return none(errors.New("lottery: this is not the operator's key of the seal"))
 	}
 	seed, randomness, err := b.seedFor(o.Value, o.Secret)
 	if err != nil {

@@ -81,6 +81,9 @@
 //     not suit (one draw or another: two tries instead of one). So each party gets the
 //     secret with the seal. Before the beacon it tells nothing; after it any one of them
 //     can draw, and withholding takes all of them.
+//   - The operator, by declaring the draw void: that is withholding in the open. It is
+//     there for a beacon that never comes, so that the days after are not held up; it
+//     stands in the audit log for good, and with it whether the result could be known.
 //   - The operator, by making the seal anew: every party has signed or at least holds
 //     the old one; its digest is one line to write down (VerifyOptions.Digest).
 //   - The beacon's makers: they could know or choose the value, but not the secret,

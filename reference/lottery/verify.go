@@ -34,7 +34,8 @@ type VerifyOptions struct {
 type Verified struct {
 	Seal     Seal
 	SignedBy []string
-	Drawn    *Drawn // nil before the draw
+	Drawn    *Drawn  // nil before the draw
+	Void     *Action // the one that declared it void; nil = none did
 	Outcome  Outcome
 	Done     []Step
 }
@@ -97,6 +98,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (v Verified, err e
 		return v, err
 	}
 	done("audit log", "%d lines hold together; head %s", len(actions), head)
+	v.Void = VoidOf(actions)
 	return v, nil
 }
 
@@ -199,6 +201,8 @@ func (b *Bundle) Actions(drawn bool) (actions []Action, head Hash, err error) {
 		return actions, head, errors.New("lottery: audit log: its first line is not this seal's making")
 	case !drawn:
 		return actions, head, nil
+	case VoidOf(actions) != nil:
+		return actions, head, errors.New("lottery: audit log: this draw was declared void, and yet was made")
 	}
 	of, err := b.DrawDigest()
 	if err != nil {

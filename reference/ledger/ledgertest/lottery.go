@@ -282,8 +282,24 @@ func draws(t *testing.T, db *ledger.DB) {
 		t.Fatalf("the next list is %+v, want %+v", got, next)
 	}
 	must(t, db.CloseDay(ctx, day+9, rules)) // a list that is closed and not sealed holds nobody up
+	wantErr("declaring void what is drawn", db.VoidDraw(ctx, day), ledger.ErrDay)
+	wantErr("declaring void what is not sealed", db.VoidDraw(ctx, day+1), ledger.ErrDay)
+	must(t, db.RecordSeal(ctx, day+9, root, 0))
+	wantErr("closing a day after a sealed one", db.CloseDay(ctx, day+10, rules), ledger.ErrDay)
+	lost := list(t, db, day+9, 0, 1<<63)
+	for range 2 {
+		must(t, db.VoidDraw(ctx, day+9))
+	}
+	wantErr("drawing what is void", db.RecordDraw(ctx, day+9, nil), ledger.ErrDay)
+	wantErr("publishing what is void", db.Publish(ctx, day+9), ledger.ErrDay)
+	must(t, db.CloseDay(ctx, day+10, rules))
+	for i, e := range list(t, db, day+10, 0, 1<<63) {
+		if i < len(lost) && e.Ticket == lost[i].Ticket && e.Lost != lost[i].Lost {
+			t.Fatalf("a void draw counts as lost: %+v, before %+v", e, lost[i])
+		}
+	}
 	all, err := db.Draws(ctx)
-	if err != nil || len(all) != 3 || all[0].State != ledger.DrawPublished || all[0].Entries != 3 || all[0].Winners != 2 || !slices.Equal(all[0].Root, root) ||
+	if err != nil || len(all) != 4 || all[2].State != ledger.DrawVoid || all[0].State != ledger.DrawPublished || all[0].Entries != 3 || all[0].Winners != 2 || !slices.Equal(all[0].Root, root) ||
 		all[0].Rules != rules || all[1].State != ledger.DrawClosed || all[1].Root != nil || all[2].Day != day+9 || all[2].Seals != rules.SealsAt(day+9) {
 		t.Fatalf("draws %+v, %v", all, err)
 	}

@@ -193,6 +193,8 @@ func (c *Console) draw(v *view, a act, w http.ResponseWriter) error {
 		return refuse(http.StatusConflict, "the draw is being made")
 	case v.Drawn != nil:
 		return refuse(http.StatusConflict, "it is drawn already, and no draw is made twice")
+	case v.state(now) == void:
+		return refuse(http.StatusConflict, "it was declared void, and will not be drawn")
 	case len(v.Alarms) > 0:
 		return refuse(http.StatusConflict, "the bundle does not hold together: %s", v.Alarms[0])
 	case now.Before(v.Seal.DrawAt):

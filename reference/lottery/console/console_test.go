@@ -736,6 +736,28 @@ func TestDrawOnce(t *testing.T) {
 	}
 }
 
+// A draw that was declared void says why, goes no further, and stays in the log.
+func TestVoid(t *testing.T) {
+	d := newDesk(t, nil)
+	b, err := lottery.Open(d.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close() // only read
+	if err := b.Void(keyOf("operator"), "Ada", "no dice <b>were</b> thrown", at(19, 15, 1)); err != nil {
+		t.Fatal(err)
+	}
+	d.set(at(19, 15, 2))
+	if got := d.state(); got != "void" {
+		t.Errorf("state %q", got)
+	}
+	wantAll(t, d.get("/"), "Declared void: no dice &lt;b&gt;were&lt;/b&gt; thrown; AFTER the beacon")
+	wantAll(t, d.act("draw", map[string]any{"beacon": reading}, http.StatusConflict), "declared void")
+	if _, _, err := b.Draw(t.Context(), lottery.DrawOptions{Key: keyOf("operator"), Now: at(19, 15, 3)}); err == nil || !strings.Contains(err.Error(), "declared void") {
+		t.Errorf("drawn all the same: %v", err)
+	}
+}
+
 // Progress goes on, never back, and starts anew with a new step.
 func TestProgress(t *testing.T) {
 	d := newDesk(t, nil)

@@ -175,7 +175,10 @@ func (c *Console) data(q question, admin bool) data {
 	d := data{Q: q, V: v, Now: c.now(), Can: c.o.Keys != nil, Revealed: v.revealed(admin)}
 	now := v.state(d.Now)
 	d.State = now.String()
-	for s := open; s <= published; s++ {
+	for s := open; s <= void; s++ {
+		if s == void != (now == void) && s > sealed {
+			continue // whatever is void goes nowhere else
+		}
 		d.Steps = append(d.Steps, step{s.String(), s == now, s < now})
 	}
 	d.Until, d.Target = v.next(d.Now, c.o.Due)

@@ -39,9 +39,10 @@ const (
 	known
 	drawn
 	published
+	void // after sealed or known
 )
 
-var stateNames = [...]string{open: "open", sealed: "sealed", known: "beacon known", drawn: "drawn", published: "published"}
+var stateNames = [...]string{open: "open", sealed: "sealed", known: "beacon known", drawn: "drawn", published: "published", void: "void"}
 
 func (s state) String() string { return stateNames[s] }
 
@@ -99,6 +100,8 @@ func (v *view) state(now time.Time) state {
 		return published
 	case v.Drawn != nil:
 		return drawn
+	case lottery.VoidOf(v.Actions) != nil:
+		return void
 	case !now.Before(v.Seal.Beacon.Available()):
 		return known
 	}
@@ -122,6 +125,8 @@ func (v *view) next(now time.Time, due *lottery.Seal) (until string, at time.Tim
 		return "The draw can be made", time.Time{}
 	case drawn:
 		return "Drawn. The winners are not published yet", time.Time{}
+	case void:
+		return "Declared void: " + lottery.VoidOf(v.Actions).Detail, time.Time{}
 	}
 	return "Drawn and published", time.Time{}
 }
