@@ -106,6 +106,10 @@ func TestWindowsGiveThePlainRecord(t *testing.T) {
 // So few users and so slow a network that people open the program again while their
 // config is on its way, that clients are moved and come back, and that nothing fits.
 func TestWindowsGiveThePlainRecordWhenCrowded(t *testing.T) {
+	people := 1.0 / 200
+	if testing.Short() {
+		people = 1.0 / 1000
+	}
 	for name, set := range map[string][]string{
 		"same people":      {"population.users", "2_000 users", "visitor.config_life", "1s", "edge.config_life", "10s"},
 		"and a full queue": {"population.users", "20_000 users", "stock.reservations", "10_000_000 reservations", "ledger.rate", "300 rows/s"},
@@ -123,7 +127,7 @@ func TestWindowsGiveThePlainRecordWhenCrowded(t *testing.T) {
 		"no results":       {"admission.results", "off"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sc := scaled(t, "suikang-2020-01-31", 1.0/200, 1, 3, append([]string{"window.from", "-30s", "window.to", "60s"}, set...)...)
+			sc := scaled(t, "suikang-2020-01-31", people, 1, 3, append([]string{"window.from", "-30s", "window.to", "60s"}, set...)...)
 			slow := Options{Network: 20 * time.Millisecond}
 			wide, narrow := slow, slow
 			wide.windowShift, wide.shardBits = 29, 4
