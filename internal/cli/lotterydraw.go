@@ -184,7 +184,7 @@ func (c *lotteryVerifyCmd) Run(a *app) error {
 	case v.Drawn != nil:
 		state = "VERIFIED. All of it follows from the bundle."
 	case v.Void != nil:
-		state = fmt.Sprintf("VERIFIED. Declared void by %q at %s: %s.", v.Void.Who, v.Void.At.Format(time.DateTime), v.Void.Detail)
+		state = fmt.Sprintf("VERIFIED. Declared void by %q at %s: %q.", v.Void.Who, v.Void.At.Format(time.DateTime), v.Void.Detail)
 	}
 	fmt.Fprintln(a.stdout, state)
 	return nil
@@ -417,7 +417,7 @@ func (c *lotteryAuditCmd) Run(a *app) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "number\twhen\twho\twhat\tof\tdetail")
 	for _, x := range actions {
-		fmt.Fprintf(w, "%d\t%s\t%q\t%s\t%.16s…\t%s\n", x.Number, x.At.Format(time.DateTime), x.Who, x.What, x.Of, x.Detail)
+		fmt.Fprintf(w, "%d\t%s\t%q\t%s\t%.16s…\t%q\n", x.Number, x.At.Format(time.DateTime), x.Who, x.What, x.Of, x.Detail)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -127,7 +127,7 @@ func (c *lotteryVoidCmd) Run(a *app) error {
 		}
 	}
 	if c.DB != "" {
-		if err := inLedger(a, c.DB, func(db *ledger.DB) error { return db.VoidDraw(a.ctx, day) }); err != nil {
+		if err := inLedger(a, c.DB, func(db *ledger.DB) error { return db.VoidDraw(a.ctx, day, b.Seal.Root[:]) }); err != nil {
 			return err
 		}
 	}

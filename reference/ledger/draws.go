@@ -350,14 +350,17 @@ func list(values iter.Seq[any]) (marks string, args []any) {
 
 // VoidDraw says that a sealed draw will never be made, so that it holds up no later one:
 // its entries go on as if its day had not been. Again it does nothing; it fails with
-// ErrDay when the list is not sealed or the draw is recorded.
-func (db *DB) VoidDraw(ctx context.Context, day policy.Day) error {
+// ErrDay when the list is not sealed or the draw is recorded, and with ErrDiffers when
+// another root is sealed.
+func (db *DB) VoidDraw(ctx context.Context, day policy.Day, root []byte) error {
 	return db.ofDay(ctx, "declaring void the draw", day, func(tx *sql.Tx, d Draw, closed bool) error {
 		switch {
 		case !closed || d.State == DrawClosed:
 			return fmt.Errorf("its list is not sealed: %w", ErrDay)
 		case d.State == DrawDrawn || d.State == DrawPublished:
 			return fmt.Errorf("its winners are recorded: %w", ErrDay)
+		case !bytes.Equal(d.Root, root):
+			return fmt.Errorf("root %x: %w", d.Root, ErrDiffers)
 		}
 		_, err := tx.ExecContext(ctx, db.dialect.bind("UPDATE draws SET state = 'void' WHERE day = ?"), int64(day))
 		return err

@@ -446,7 +446,7 @@ func (b *Bundle) undrawn(key ed25519.PrivateKey) (free func(), err error) {
 		return nil, err
 	}
 	if v := VoidOf(actions); v != nil {
-		return nil, fmt.Errorf("lottery: bundle %s: it was declared void at %s: %s", b.Dir, stamp(v.At), v.Detail)
+		return nil, fmt.Errorf("lottery: bundle %s: it was declared void at %s: %q", b.Dir, stamp(v.At), v.Detail)
 	}
 	return func() { _ = alone.Close() }, nil // only read; it ends the lock
 }

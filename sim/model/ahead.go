@@ -81,7 +81,7 @@ func (s *shard) pressAt(c *cold, due time.Duration) {
 		s.schedule(c, due)
 		return
 	}
-	word, shift := s.pages[c.visit>>pageBits].of(c.visit)
+	word, shift := s.bitsOf(c.visit)
 	if *word>>shift&dead != 0 {
 		s.schedule(c, due)
 		return
@@ -192,7 +192,7 @@ func (s *shard) overtaken(c *cold, word *uint64, shift uint32, due time.Duration
 // short at a moment.
 func (s *shard) cutShort(c *cold, due, at time.Duration) {
 	final := policy.InFlight
-	if word, shift := s.pages[c.visit>>pageBits].of(c.visit); *word>>shift&ahead != 0 {
+	if word, shift := s.bitsOf(c.visit); *word>>shift&ahead != 0 {
 		then, replaced := s.cut.take(c.visit)
 		if !replaced {
 			then = at - 1

@@ -68,7 +68,6 @@ type cooled struct {
 type page struct {
 	bits    [1 << (pageBits - 4)]uint64
 	waiting int32 // visits under way
-	_       [60]byte
 }
 
 const (
@@ -78,9 +77,10 @@ const (
 	ahead    uint64 = 4 // has lost presses ahead of time
 )
 
-// of is the word that holds a visit's bits, and where in it they are.
-func (p *page) of(visit uint32) (word *uint64, shift uint32) {
-	return &p.bits[visit>>4&(1<<(pageBits-4)-1)], visit & 15 * 4
+// bitsOf is the word that holds a visit's bits, and where in it they are. The visit's
+// page must be in use.
+func (s *shard) bitsOf(visit uint32) (word *uint64, shift uint32) {
+	return &s.pages[visit>>pageBits].bits[visit>>4&(1<<(pageBits-4)-1)], visit & 15 * 4
 }
 
 // given are what a shard is told once. It has them to itself: a line of memory that
@@ -370,7 +370,7 @@ func (s *shard) lastOf(c *client) (word *uint64, shift uint32) {
 	if int(old>>pageBits) >= len(s.pages) || s.pages[old>>pageBits] == nil {
 		return nil, 0 // nobody of that page is under way
 	}
-	return s.pages[old>>pageBits].of(old)
+	return s.bitsOf(old)
 }
 
 // touchVisits does the same for the bits of visits that go on, and for what tells when
@@ -379,7 +379,7 @@ func (s *shard) touchVisits(keys []uint64) {
 	var sum uint64
 	for _, k := range keys {
 		c := &s.due[uint32(k)]
-		word, _ := s.pages[c.visit>>pageBits].of(c.visit)
+		word, _ := s.bitsOf(c.visit)
 		sum += *word
 		switch phase := c.phase(); {
 		case phase == policy.PhasePollWait:
@@ -393,7 +393,7 @@ func (s *shard) touchVisits(keys []uint64) {
 			break
 		}
 		visit := s.due[uint32(k)].visit
-		if word, shift := s.pages[visit>>pageBits].of(visit); *word>>shift&(dead|ahead) == dead|ahead {
+		if word, shift := s.bitsOf(visit); *word>>shift&(dead|ahead) == dead|ahead {
 			sum += uint64(s.cut.touch(visit))
 		}
 	}
@@ -591,8 +591,7 @@ func (s *shard) forget(visit uint32) {
 // wake lets a visit go on.
 func (s *shard) wake(c cold, now time.Duration) {
 	s.events++
-	p := s.pages[c.visit>>pageBits]
-	word, shift := p.of(c.visit)
+	word, shift := s.bitsOf(c.visit)
 	if *word>>shift&dead != 0 {
 		if *word>>shift&ahead != 0 {
 			s.overtaken(&c, word, shift, now)
@@ -713,7 +712,7 @@ func (s *shard) follow(c *cold, v *policy.Visitor, m policy.Move, now time.Durat
 			s.handOver(c, m, moves, now)
 			return
 		}
-		word, shift := s.pages[c.visit>>pageBits].of(c.visit)
+		word, shift := s.bitsOf(c.visit)
 		*word |= away << shift
 		s.ask(c, booking.StepStatus, now)
 	}
@@ -728,7 +727,7 @@ func (s *shard) handOver(c *cold, m policy.Move, moves bool, now time.Duration) 
 		s.move(&s.clients[c.user>>s.bits], &h, s.taken)
 		s.forget(c.visit)
 	} else {
-		word, shift := s.pages[c.visit>>pageBits].of(c.visit)
+		word, shift := s.bitsOf(c.visit)
 		*word |= away << shift
 	}
 	s.hand(h)
@@ -767,7 +766,7 @@ func (s *shard) luckyForm(visit uint32) bool {
 
 // home notes that a visit is back from the servers.
 func (s *shard) home(visit uint32) {
-	word, shift := s.pages[visit>>pageBits].of(visit)
+	word, shift := s.bitsOf(visit)
 	*word &^= away << shift
 	if len(s.replaced) > 0 {
 		delete(s.replaced, visit)
@@ -852,7 +851,7 @@ func (s *shard) collect(n int64) {
 			var sum uint64
 			for j := i; j < min(i+touched, len(told)); j++ {
 				visit := told[j].visit
-				word, _ := s.pages[visit>>pageBits].of(visit)
+				word, _ := s.bitsOf(visit)
 				sum += *word + uint64(s.clients[told[j].user>>s.bits].visit)
 			}
 			s.sink = uint32(sum)
@@ -974,7 +973,7 @@ func (s *shard) hearAll(calls []call, n int64) {
 			var sum uint64
 			for j := i; j < min(i+touched, len(calls)); j++ {
 				visit := calls[j].visit
-				word, _ := s.pages[visit>>pageBits].of(visit)
+				word, _ := s.bitsOf(visit)
 				sum += *word
 			}
 			s.sink = uint32(sum)
@@ -1002,7 +1001,7 @@ func (s *shard) hear(c *call, n int64) {
 func (s *shard) reply(c *call) {
 	done := c.sent + time.Duration(c.took)
 	s.answer(booking.StepStatus, c.outcome, c.group, c.sent, c.sent, done)
-	word, shift := s.pages[c.visit>>pageBits].of(c.visit)
+	word, shift := s.bitsOf(c.visit)
 	*word &^= away << shift
 	replaced := never
 	if *word>>shift&dead != 0 {

@@ -282,13 +282,14 @@ func draws(t *testing.T, db *ledger.DB) {
 		t.Fatalf("the next list is %+v, want %+v", got, next)
 	}
 	must(t, db.CloseDay(ctx, day+9, rules)) // a list that is closed and not sealed holds nobody up
-	wantErr("declaring void what is drawn", db.VoidDraw(ctx, day), ledger.ErrDay)
-	wantErr("declaring void what is not sealed", db.VoidDraw(ctx, day+1), ledger.ErrDay)
+	wantErr("declaring void what is drawn", db.VoidDraw(ctx, day, root), ledger.ErrDay)
+	wantErr("declaring void what is not sealed", db.VoidDraw(ctx, day+1, root), ledger.ErrDay)
 	must(t, db.RecordSeal(ctx, day+9, root, 0))
 	wantErr("closing a day after a sealed one", db.CloseDay(ctx, day+10, rules), ledger.ErrDay)
 	lost := list(t, db, day+9, 0, 1<<63)
+	wantErr("declaring void another list", db.VoidDraw(ctx, day+9, []byte{9}), ledger.ErrDiffers)
 	for range 2 {
-		must(t, db.VoidDraw(ctx, day+9))
+		must(t, db.VoidDraw(ctx, day+9, root))
 	}
 	wantErr("drawing what is void", db.RecordDraw(ctx, day+9, nil), ledger.ErrDay)
 	wantErr("publishing what is void", db.Publish(ctx, day+9), ledger.ErrDay)
