@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -129,19 +130,14 @@ func (o SealOptions) check() error {
 
 // writeSeal writes all files of a seal into a folder.
 func (o SealOptions) writeSeal(ctx context.Context, dir string) (err error) {
-	order, err := newSorter(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, order.close()) }()
 	s := o.Seal
-	s.Lines = append([]Line(nil), s.Lines...)
 	lim := s.limits()
+	order := newSorter(dir, sortMemory)
+	defer func() { err = errors.Join(err, order.close()) }()
 	if err := o.Entries(func(e Entry) error {
 		if err := lim.check(e); err != nil {
 			return err
 		}
-		s.Lines[e.Line].Entries++
 		if n := order.total; n&0xffff == 0 {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -169,6 +165,10 @@ func (o SealOptions) writeSeal(ctx context.Context, dir string) (err error) {
 	t, err := NewList(f, s.Entries).hash(ctx, lim, func(done int64) { o.tell("hashing", done, s.Entries) })
 	if err != nil {
 		return err
+	}
+	s.Lines = slices.Clone(s.Lines)
+	for i, n := range t.lines {
+		s.Lines[i].Entries = n
 	}
 	s.Version, s.Root, s.List, s.Commitment, s.Rules = SealVersion, t.root(), t.list(), o.Secret.Commitment(), sha256.Sum256([]byte(o.Rules))
 	if err := s.Check(); err != nil {

@@ -120,8 +120,9 @@
 //     holder has not edited or withdrawn since; the next receipt, or the change under
 //     the entry's own ticket, does that. That somebody is as old as 65 is for the
 //     account system to prove.
-//   - Sorting on disk in 256 files, so that memory does not grow with the list; the
-//     draw's grows with winners and reserves only.
+//   - Sealing sorts in memory up to a gigabyte, 33 million entries, and what is more
+//     than that on disk, so that no list is too long; the draw's memory grows with
+//     winners and reserves only.
 //   - draw.json is written last: with it a draw is made, without it there is none.
 //   - The audit log is part of the bundle, each line with its hash and that of the
 //     line before. Who can write the file can write its last lines anew; whoever

@@ -10,10 +10,31 @@ func FuzzParseEntry(f *testing.F) {
 		f.Add(e.AppendTo(nil))
 	}
 	f.Add(make([]byte, EntryBytes))
+	lim := limits{lines: 3, oldest: 1_581_600_000_000, cutoff: 1_581_900_000_000}
+	for _, at := range []int64{0, 1, lim.oldest - 1, lim.oldest, lim.cutoff - 1, lim.cutoff, millisMost} {
+		for _, edited := range []int64{0, at - 1, at, lim.cutoff - 1, lim.cutoff} {
+			for _, line := range []int{0, 2, 3, LinesMost - 1} {
+				for flags := range byte(8) {
+					b := Entry{Line: line, Entered: at, Edited: edited}.AppendTo(nil)
+					b[18] = flags
+					f.Add(b)
+				}
+			}
+		}
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := ParseEntry(b)
 		if err == nil && !bytes.Equal(e.AppendTo(nil), b) {
 			t.Errorf("%x is read as %+v, which is written as %x", b, e, e.AppendTo(nil))
+		}
+		if len(b) != EntryBytes {
+			return
+		}
+		if err == nil {
+			err = lim.check(e)
+		}
+		if lim.fit(b) != (err == nil) {
+			t.Errorf("%x: fit says %v: %v", b, lim.fit(b), err)
 		}
 	})
 }

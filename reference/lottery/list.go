@@ -180,6 +180,14 @@ func (l limits) check(e Entry) error {
 	return nil
 }
 
+// fit reports whether ParseEntry and check find nothing wrong, in a tenth of the time.
+func (l limits) fit(b raw) bool {
+	entered, edited := b.entered(), b.edited()
+	return b[18]&^(flagOther|flagSenior) == 0 && b.line() < l.lines &&
+		entered > 0 && entered < l.cutoff && (entered >= l.oldest || b[18]&flagSenior != 0) &&
+		(edited == 0 || edited >= entered && edited < l.cutoff)
+}
+
 // hash goes over a list once: every entry is canonical, keeps to the limits and
 // stands in order, once; and gives its tree.
 func (l List) hash(ctx context.Context, lim limits, progress func(done int64)) (tree, error) {
@@ -193,18 +201,22 @@ func (l List) hash(ctx context.Context, lim limits, progress func(done int64)) (
 	err := l.scan(ctx, progress, func(w, chunk int, entries []byte) error {
 		n := len(entries) / EntryBytes
 		for i := range n {
-			b := entries[i*EntryBytes:][:EntryBytes]
-			e, err := ParseEntry(b)
-			if err == nil {
-				err = lim.check(e)
+			b := raw(entries[i*EntryBytes:][:EntryBytes])
+			if !lim.fit(b) {
+				e, err := ParseEntry(b)
+				if err == nil {
+					err = lim.check(e)
+				}
+				if err != nil {
+					return err
+				}
 			}
-			if err == nil && i > 0 {
-				err = follows(ID(entries[(i-1)*EntryBytes:][:IDBytes]), e.ID)
+			if i > 0 {
+				if err := follows(ID(entries[(i-1)*EntryBytes:][:IDBytes]), ID(b.id())); err != nil {
+					return err
+				}
 			}
-			if err != nil {
-				return err
-			}
-			counts[w][e.Line]++
+			counts[w][b.line()]++
 			leaves[w][i] = leafHash(b)
 		}
 		first[chunk], last[chunk] = ID(entries[:IDBytes]), ID(entries[(n-1)*EntryBytes:][:IDBytes])

@@ -1,7 +1,6 @@
 package lottery
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -11,53 +10,58 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
-// sorter brings entries into canonical order on disk: spread over files by the first
-// byte of the id, then each sorted by itself. Ids are hashes, so the files are of one
-// size, and 30 million entries need 4 MB a core, not a gigabyte.
+// sorter brings entries into canonical order: spread over 256 buckets by the first
+// byte of the id, then each sorted by itself. Ids are hashes, so the buckets are of one
+// size. What goes beyond its memory waits in files, a bucket each.
 type sorter struct {
-	dir   string
-	files [256]*os.File
-	bufs  [256]*bufio.Writer // of the spreader alone, until write
-	count [256]int64         // as above
-	total int64              // how many were added
-	batch []byte             // what was added and not handed on
-	full  chan []byte        // to the spreader
-	free  chan []byte        // back from it
-	done  chan error         // the spreader's end
+	total int64          // how many were added
+	batch []byte         // what was added and not handed on
+	full  chan []byte    // to the spreaders; nil = they have ended
+	free  chan []byte    // back from them
+	wait  sync.WaitGroup // for the spreaders
+
+	// What follows is under mu until the spreaders have ended.
+	mu      sync.Mutex
+	parent  string // where dir is made
+	dir     string // of the files; "" = none yet
+	room    int    // bytes that may still be kept in memory
+	buckets [256]spread
+	err     error // the first of a file
 }
 
-// Batches go from who adds to the spreader, which writes: so that reading and writing
-// share the cores.
-const (
-	batchEntries = 1 << 13
-	batches      = 4
-)
+// spread is one bucket while entries come in: blocks of whole entries, in no order.
+type spread struct {
+	blocks [][]byte
+	file   *os.File // nil = all is in blocks
+	filed  int      // bytes in the file
+}
 
-// sortBuffer is what is gathered for a file before it is written, in bytes.
-const sortBuffer = 1 << 16
+// Batches go from who adds to the spreaders, so that reading shares the cores with them.
+const batchEntries = 1 << 13
 
-// newSorter makes a sorter that works in a new folder inside dir.
-func newSorter(dir string) (*sorter, error) {
-	tmp, err := os.MkdirTemp(dir, "sorting-")
-	if err != nil {
-		return nil, fmt.Errorf("lottery: %w", err)
-	}
-	s := &sorter{dir: tmp}
-	for i := range s.files {
-		if s.files[i], err = os.Create(filepath.Join(tmp, fmt.Sprintf("%02x", i))); err != nil {
-			return nil, errors.Join(fmt.Errorf("lottery: %w", err), s.close())
-		}
-		s.bufs[i] = bufio.NewWriterSize(s.files[i], sortBuffer)
-	}
-	s.full, s.free, s.done = make(chan []byte, batches), make(chan []byte, batches+1), make(chan error, 1)
-	for range batches {
+// sortBlock is the size of a block in bytes: each spreader fills 256 of them at a time.
+const sortBlock = 1 << 14
+
+// sortMemory is how many bytes of entries are sorted without files: 33 million
+// entries. A choice.
+const sortMemory = 1 << 30
+
+// newSorter makes a sorter that keeps so many bytes in memory, and the rest in a new
+// folder inside dir.
+func newSorter(dir string, memory int) *sorter {
+	s := &sorter{parent: dir, room: memory}
+	s.full, s.free = make(chan []byte, workers()), make(chan []byte, 2*workers()+1)
+	for range cap(s.free) {
 		s.free <- make([]byte, 0, batchEntries*EntryBytes)
 	}
 	s.batch = <-s.free
-	go s.spread(s.full)
-	return s, nil
+	for range workers() {
+		s.wait.Go(s.spread)
+	}
+	return s
 }
 
 // add takes one entry.
@@ -75,23 +79,59 @@ func (s *sorter) add(e Entry) error {
 	return nil
 }
 
-// spread writes batches to the files that their ids belong to. After an error it only
-// takes what comes.
-func (s *sorter) spread(full <-chan []byte) {
-	var err error
-	for batch := range full {
-		for e := batch; len(e) > 0 && err == nil; e = e[EntryBytes:] {
-			s.count[e[0]]++
-			_, err = s.bufs[e[0]].Write(e[:EntryBytes])
+// spread takes batches apart by bucket. After an error it only takes what comes.
+func (s *sorter) spread() {
+	var blocks [256][]byte
+	for batch := range s.full {
+		for e := batch; len(e) > 0; e = e[EntryBytes:] {
+			b := &blocks[e[0]]
+			if len(*b) == cap(*b) {
+				*b = s.keep(e[0], *b)
+			}
+			*b = append(*b, e[:EntryBytes]...)
 		}
 		s.free <- batch
 	}
-	for i := range s.bufs {
-		if err == nil {
-			err = s.bufs[i].Flush()
+	for i, b := range blocks {
+		s.keep(byte(i), b)
+	}
+}
+
+// keep adds a block to a bucket, in memory while there is room, and gives an empty one.
+func (s *sorter) keep(i byte, block []byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := &s.buckets[i]
+	switch {
+	case len(block) == 0:
+	case s.room >= len(block):
+		s.room -= len(block)
+		b.blocks = append(b.blocks, block)
+	default:
+		if s.err == nil {
+			s.err = s.file(i, block)
+		}
+		return block[:0]
+	}
+	return make([]byte, 0, sortBlock)
+}
+
+// file appends a block to a bucket's file.
+func (s *sorter) file(i byte, block []byte) (err error) {
+	if s.dir == "" {
+		if s.dir, err = os.MkdirTemp(s.parent, "sorting-"); err != nil {
+			return err
 		}
 	}
-	s.done <- err
+	b := &s.buckets[i]
+	if b.file == nil {
+		if b.file, err = os.Create(filepath.Join(s.dir, fmt.Sprintf("%02x", i))); err != nil {
+			return err
+		}
+	}
+	n, err := b.file.Write(block)
+	b.filed += n
+	return err
 }
 
 // write writes all entries in order.
@@ -100,26 +140,26 @@ func (s *sorter) write(ctx context.Context, to *os.File) error {
 	if err := s.stop(); err != nil {
 		return fmt.Errorf("lottery: %w", err)
 	}
-	var offset [256]int64
-	for i := range offset[1:] {
-		offset[i+1] = offset[i] + s.count[i]*EntryBytes
+	var offset [257]int64
+	for i, b := range s.buckets {
+		offset[i+1] = offset[i] + int64(b.filed)
+		for _, block := range b.blocks {
+			offset[i+1] += int64(len(block))
+		}
 	}
-	next := make(chan int, 256)
-	for i := range 256 {
-		next <- i
-	}
-	close(next)
+	var next atomic.Int64
 	var wait sync.WaitGroup
 	errs := make([]error, workers())
 	for w := range errs {
 		wait.Go(func() {
 			var b bucket
-			for i := range next {
-				if errs[w] = ctx.Err(); errs[w] == nil {
-					errs[w] = s.writeBucket(i, &b, to, offset[i])
-				}
-				if errs[w] != nil {
+			for errs[w] == nil {
+				i := int(next.Add(1) - 1)
+				if i >= len(s.buckets) {
 					return
+				}
+				if errs[w] = ctx.Err(); errs[w] == nil {
+					errs[w] = s.writeBucket(&s.buckets[i], &b, to, offset[i], int(offset[i+1]-offset[i]))
 				}
 			}
 		})
@@ -128,34 +168,44 @@ func (s *sorter) write(ctx context.Context, to *os.File) error {
 	return errors.Join(errs...)
 }
 
-func (s *sorter) writeBucket(i int, b *bucket, to *os.File, offset int64) error {
-	b.size(int(s.count[i]))
-	if _, err := s.files[i].ReadAt(b.in, 0); err != nil {
-		return fmt.Errorf("lottery: reading back what is sorted: %w", err)
+func (s *sorter) writeBucket(from *spread, b *bucket, to *os.File, offset int64, size int) error {
+	in := from.blocks
+	if from.filed > 0 {
+		b.filed = slices.Grow(b.filed[:0], from.filed)[:from.filed]
+		if _, err := from.file.ReadAt(b.filed, 0); err != nil {
+			return fmt.Errorf("lottery: reading back what is sorted: %w", err)
+		}
+		in = append(in, b.filed)
 	}
-	b.sort()
+	b.out = slices.Grow(b.out[:0], size)[:size]
+	b.sort(in)
+	from.blocks = nil // is free from here on
 	if _, err := to.WriteAt(b.out, offset); err != nil {
 		return fmt.Errorf("lottery: %w", err)
 	}
 	return nil
 }
 
-// stop ends the spreader and gives its error; again does nothing.
+// stop ends the spreaders and gives their error; again does nothing.
 func (s *sorter) stop() error {
 	if s.full == nil {
 		return nil
 	}
 	close(s.full)
+	s.wait.Wait()
 	s.full = nil
-	return <-s.done
+	return s.err
 }
 
 // close removes what the sorter kept on disk.
 func (s *sorter) close() error {
 	_ = s.stop() // what it wrote goes with the folder
-	for _, f := range s.files {
-		if f != nil {
-			_ = f.Close() // nothing that is kept: the folder goes with it
+	if s.dir == "" {
+		return nil
+	}
+	for _, b := range s.buckets {
+		if b.file != nil {
+			_ = b.file.Close() // nothing that is kept: the folder goes with it
 		}
 	}
 	if err := os.RemoveAll(s.dir); err != nil {
@@ -164,33 +214,32 @@ func (s *sorter) close() error {
 	return nil
 }
 
-// bucket is the entries of one file and room to sort them in.
+// bucket is room to sort the entries of one bucket in.
 type bucket struct {
-	in, out []byte
-	slots   [1 << 16]uint32
+	filed, out []byte
+	slots      [1 << 16]uint32
 }
 
-func (b *bucket) size(n int) {
-	b.in = slices.Grow(b.in[:0], n*EntryBytes)[:n*EntryBytes]
-	b.out = slices.Grow(b.out[:0], n*EntryBytes)[:n*EntryBytes]
-}
-
-// sort puts in's entries into out, by the id's second and third byte first, then
-// what shares both by the rest of it: one or two in a file of a hundred thousand.
-func (b *bucket) sort() {
+// sort puts the entries of blocks into out, by the id's second and third byte first,
+// then what shares both by the rest of it: one or two in a bucket of a hundred thousand.
+func (b *bucket) sort(blocks [][]byte) {
 	clear(b.slots[:])
 	key := func(e []byte) int { return int(binary.BigEndian.Uint16(e[1:3])) }
-	for e := b.in; len(e) > 0; e = e[EntryBytes:] {
-		b.slots[key(e)]++
+	for _, e := range blocks {
+		for ; len(e) > 0; e = e[EntryBytes:] {
+			b.slots[key(e)]++
+		}
 	}
 	sum := uint32(0)
 	for k, n := range b.slots {
 		b.slots[k], sum = sum, sum+n
 	}
-	for e := b.in; len(e) > 0; e = e[EntryBytes:] {
-		k := key(e)
-		copy(b.out[int(b.slots[k])*EntryBytes:], e[:EntryBytes])
-		b.slots[k]++ // in the end: where the next key's begin
+	for _, e := range blocks {
+		for ; len(e) > 0; e = e[EntryBytes:] {
+			k := key(e)
+			copy(b.out[int(b.slots[k])*EntryBytes:], e[:EntryBytes])
+			b.slots[k]++ // in the end: where the next key's begin
+		}
 	}
 	from := 0
 	for _, to := range b.slots {
