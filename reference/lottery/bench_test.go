@@ -58,18 +58,22 @@ func crowd(b *testing.B, n int) (entries func(func(Entry) error) error, lines []
 			return err
 		}
 		defer f.Close()
-		r := bufio.NewReaderSize(f, 1<<20)
+		buf := make([]byte, 1<<17) // the benchmark's own part is to be small
 		for {
-			if _, err := io.ReadFull(r, rec[:]); errors.Is(err, io.EOF) {
-				return nil
-			} else if err != nil {
-				return err
+			n, err := io.ReadFull(f, buf)
+			for rec := buf[:n]; len(rec) > 0; rec = rec[EntryBytes:] {
+				e, err := ParseEntry(rec[:EntryBytes])
+				if err == nil {
+					err = take(e)
+				}
+				if err != nil {
+					return err
+				}
 			}
-			e, err := ParseEntry(rec[:])
 			if err != nil {
-				return err
-			}
-			if err := take(e); err != nil {
+				if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+					err = nil
+				}
 				return err
 			}
 		}

@@ -274,15 +274,18 @@ func (d *drawing) second(ctx context.Context) error {
 	if slices.Max(want) == 0 {
 		return nil
 	}
+	shopOf := slices.Clone(d.shopOf) // -1 = nobody of the line takes part
+	for i, p := range d.out.Pools {
+		if p.Won == p.Entries || want[shopOf[i]] == 0 {
+			shopOf[i] = -1
+		}
+	}
 	short, err := d.shortlist(ctx, 2, secondSeed(d.seed), want, of, func(e raw) int {
+		s := shopOf[e.line()]
+		if s < 0 || !e.other() {
+			return -1
+		}
 		p := &d.out.Pools[e.line()]
-		if !e.other() || p.Won == p.Entries {
-			return -1
-		}
-		s := d.shopOf[e.line()]
-		if want[s] == 0 {
-			return -1
-		}
 		if t := Ticket(d.seed, ID(e.id())); bytes.Compare(t[:], p.Cutoff[:]) <= 0 && p.Won > 0 {
 			return -1 // has won
 		}
