@@ -95,7 +95,7 @@ var Table = []Row{
 	{Kind: Cut, Targets: []string{GatewayRedis, WriterRedis, GatewayDatabase, WriterDatabase}, Does: "the network between two is gone",
 		Embedded: "connections reset, dials refused; calls of the database fail", Deployment: "taken off the network", Simulator: "as if the store had died for that side alone"},
 	{Kind: Cut, Targets: []string{VisitorGateway}, Does: "no visitor reaches the gateways",
-		Embedded: "connections reset, dials refused", Deployment: "the edge is taken off their network", Why: "take outage"},
+		Embedded: "connections reset, dials refused", Deployment: "the edge is taken off their network", Simulator: "as outage: the edge is cut off too"},
 	{Kind: Slow, Targets: []string{GatewayRedis, WriterRedis, GatewayDatabase, WriterDatabase, VisitorGateway}, Unit: Seconds, Min: 1e-6, Max: 10, Does: "a round trip between two takes longer",
 		Embedded: "the link delays messages, with seeded jitter of up to a tenth; calls of the database wait", Deployment: "posted to every process, whose own link it is", Why: "its network has one delay: take slow-store"},
 
@@ -116,9 +116,9 @@ var Table = []Row{
 	{Kind: Duplicate, Unit: Entries, Min: 1, Max: 1e6, Does: "entries are delivered again after they were written",
 		Embedded: "the writer's source repeats its last ones", Deployment: "posted to the writers", Why: "its entries are counted, not delivered"},
 	{Kind: EdgeStale, Does: "the edge cannot revalidate and serves its copies",
-		Embedded: "its fetches fail", Deployment: "posted to the gateways, which refuse the edge", Why: "its edge always reaches the gateways"},
+		Embedded: "its fetches fail", Deployment: "posted to the gateways, which refuse the edge", Simulator: "its fetches fail"},
 	{Kind: Outage, Does: "nobody is reached; then everybody comes back at once",
-		Embedded: "visitors' connections reset, dials refused", Deployment: "the edge is taken off the network", Why: "its gateways are always reached"},
+		Embedded: "visitors' connections reset, dials refused", Deployment: "the edge is taken off the network", Simulator: "requests fail at once, save that what is in hand is answered"},
 }
 
 // Kinds lists the kinds in the order of the table.

@@ -83,6 +83,9 @@ func (w *windows) quiet(c *call) bool {
 	e := w.e
 	g := &e.gateway
 	now := c.sent + e.half
+	if e.outages.at(now) {
+		return false
+	}
 	if !w.unhurried(now) {
 		o := w.atDoor(c.step, c.group, now)
 		if o != 0 {
@@ -252,6 +255,9 @@ func (w *windows) book(t *try) bool {
 	e := w.e
 	g := &e.gateway
 	now := t.sent + e.half
+	if e.outages.at(now) {
+		return false
+	}
 	r := &w.submit
 	r.user, r.hasEpoch = booking.UserID(t.user), false
 	if rt := &e.runtimes[t.version]; rt.Gate == policy.GateCoin {
@@ -301,7 +307,7 @@ func (w *windows) book(t *try) bool {
 // finds the catalogue at the edge: both copies live, whatever happens until then.
 func (w *windows) catalogueAtHand(told, bound time.Duration) bool {
 	e := w.e
-	if !e.edge.on || told+2*e.half >= bound || 2*e.half >= e.program.Timeout {
+	if !e.edge.on || told+2*e.half >= bound || 2*e.half >= e.program.Timeout || e.outages.at(told+e.half) {
 		return false
 	}
 	if k := &w.catalogues; k.seen != e.edge.changed {
@@ -346,6 +352,10 @@ func (w *windows) hold(c *cold, step booking.Step, attempt uint16, pressed, sent
 	w.colds[i] = *c
 	r.held, r.place = true, uint32(len(w.holding))
 	w.holding = append(w.holding, i)
+	if e.outages.at(r.arrived) {
+		e.answer(i, r, booking.Failed, r.arrived)
+		return
+	}
 	e.front(i, r)
 }
 

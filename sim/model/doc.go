@@ -69,9 +69,10 @@
 //     request pays; the tails of these are not there.
 //   - Losses of the network, dead letters (no row is ever refused by the database),
 //     the draw of the lottery. Faults that would need them are refused; those that can be
-//     are the ones that take a store, the writer or gateways away: submits then fail at
-//     once, the writer waits, instances are passed over. A killed gateway answers what it
-//     had in hand.
+//     are the ones that take a store, the writer, gateways, the edge's origin or all of
+//     the service away: submits then fail at once, the writer waits, instances are passed
+//     over, copies grow old, whoever asks is not reached. What was in hand when a gateway
+//     was killed or an outage began is answered.
 //
 // # Decisions
 //

@@ -20,6 +20,7 @@ type edge struct {
 	entries  map[edgeKey]*copied
 	order    []edgeKey // oldest first
 	changed  int       // how often an entry came or went
+	alone    bool      // its fetches fail
 
 	hits, misses, stale uint64
 }
@@ -99,6 +100,10 @@ func (e *evening) fromEdge(i uint32, r *request) {
 	n.fetching = true
 	f, q := e.take()
 	q.exempt, q.step, q.copy, q.arrived, q.priority, q.units = true, r.step, n, now, 1, e.sc.Edge.OriginUnits
+	if d.alone {
+		e.fetchFailed(f, booking.Unknown)
+		return
+	}
 	if q.units <= 0 {
 		q.version = e.admission.now.Version
 		e.fetched(f, q)

@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"spillway/internal/fault"
@@ -22,7 +23,7 @@ func checkFaults(sc *scenarios.Scaled, direct bool) error {
 			return err
 		case row.Simulator == "":
 			return fmt.Errorf("fault %s: %w: %s", name, ErrFault, row.Why)
-		case direct && f.Kind != fault.SlowStore && f.Kind != fault.InstanceLoss && f.Target != fault.Gateway:
+		case direct && !slices.Contains([]string{fault.SlowStore, fault.InstanceLoss, fault.EdgeStale, fault.Outage}, f.Kind) && f.Target != fault.Gateway && f.Target != fault.VisitorGateway:
 			return fmt.Errorf("fault %s: %w: without a queue every submit is one call of the database, which is slow or not", name, ErrFault)
 		}
 	}
@@ -59,7 +60,7 @@ func (e *evening) schedule() {
 // suffer makes of the evening what the faults under way make of it together.
 func (e *evening) suffer(active map[string]scenarios.Fault) {
 	writes, lost := true, 0
-	e.slow, e.noRedis, e.fullRedis = 0, false, false
+	e.slow, e.noRedis, e.fullRedis, e.edge.alone = 0, false, false, false
 	for name, f := range active { // in no order: each sets a thing of its own, or the same
 		switch name {
 		case fault.SlowStore:
@@ -72,6 +73,9 @@ func (e *evening) suffer(active map[string]scenarios.Fault) {
 			e.noRedis = true
 		case fault.RedisFull:
 			e.fullRedis, writes = true, false
+		case fault.EdgeStale:
+			e.edge.alone = true
+		case fault.Outage, cutVisitors: // see outages
 		case fault.Name(fault.Cut, fault.GatewayDatabase): // it is asked for nothing while Redis answers
 		default:
 			writes = false
@@ -85,6 +89,43 @@ func (e *evening) suffer(active map[string]scenarios.Fault) {
 	if up := max(len(e.gateway.instances)-lost, 1); up != e.gateway.up {
 		e.gateway.setUp(up)
 	}
+}
+
+var cutVisitors = fault.Name(fault.Cut, fault.VisitorGateway)
+
+// outage is a time in which no visitor's request reaches the service.
+type outage struct{ from, to time.Duration }
+
+// outages are known beforehand, so that whoever answers ahead of time can see them.
+type outages []outage
+
+func outagesOf(sc *scenarios.Scaled) (out outages) {
+	for _, name := range []string{fault.Outage, cutVisitors} {
+		var fs []scenarios.Fault
+		for _, f := range sc.FaultsWithin() {
+			if fault.Name(f.Kind, f.Target) == name {
+				fs = append(fs, f)
+			}
+		}
+		for i, f := range fs {
+			o := outage{f.At, f.At + f.For}
+			if i+1 < len(fs) { // takes its place
+				o.to = min(o.to, fs[i+1].At)
+			}
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// at reports whether one is under way.
+func (os outages) at(now time.Duration) bool {
+	for _, o := range os {
+		if o.from <= now && now < o.to {
+			return true
+		}
+	}
+	return false
 }
 
 // forget empties the copies of those instances that are down.

@@ -24,6 +24,7 @@ func struck(t *testing.T, faults ...scenarios.Fault) *scenarios.Scaled {
 		faults[i].At, faults[i].For = time.Duration(4+i)*time.Second, 8*time.Second
 	}
 	spec.Faults = faults
+	spec.Edge.ConfigLife = 5 * time.Second // so that the edge would ask meanwhile
 	return withSpec(t, spec, 1.0/500, 1, 3)
 }
 
@@ -66,7 +67,8 @@ func TestWindowsGiveThePlainRecordUnderFaults(t *testing.T) {
 	})
 	t.Run("together", func(t *testing.T) {
 		sameAsPlain(t, struck(t, scenarios.Fault{Kind: fault.Kill, Target: fault.Redis}, scenarios.Fault{Kind: fault.Kill, Target: fault.Gateway, Amount: 4},
-			scenarios.Fault{Kind: fault.WriterStop}, scenarios.Fault{Kind: fault.InstanceLoss, Amount: 3}, scenarios.Fault{Kind: fault.SlowStore, Amount: 0.2}), Options{})
+			scenarios.Fault{Kind: fault.WriterStop}, scenarios.Fault{Kind: fault.InstanceLoss, Amount: 3}, scenarios.Fault{Kind: fault.SlowStore, Amount: 0.2},
+			scenarios.Fault{Kind: fault.EdgeStale}, scenarios.Fault{Kind: fault.Outage}), Options{})
 	})
 }
 
@@ -90,6 +92,49 @@ func TestKilledRedis(t *testing.T) {
 	}
 	if written[false] != 151 {
 		t.Errorf("%v of 151 rows at the end", written[false])
+	}
+}
+
+// During an outage nothing reaches the gateways and every request fails, whichever of
+// the two ways there are to cause one; afterwards those who were turned away come back.
+func TestOutage(t *testing.T) {
+	calm := run(t, struck(t), Options{})
+	for _, in := range []scenarios.Fault{{Kind: fault.Outage}, {Kind: fault.Cut, Target: fault.VisitorGateway}} {
+		rec := run(t, struck(t, in), Options{})
+		for _, step := range []booking.Step{booking.StepConfig, booking.StepStatus, booking.StepCheck} {
+			if outcomes(rec, booking.Failed, step) == 0 || outcomes(calm, booking.Failed, step) > 0 {
+				t.Errorf("%v: %d failed, %d without the fault", step, outcomes(rec, booking.Failed, step), outcomes(calm, booking.Failed, step))
+			}
+		}
+		var during, usual, after, usualAfter float64
+		for i, p := range rec.Samples[record.SampleGatewayLoad] {
+			switch q := calm.Samples[record.SampleGatewayLoad][i]; {
+			case p.At > 14*time.Second+200*time.Millisecond && p.At < 22*time.Second:
+				during, usual = max(during, p.Value), usual+q.Value
+			case p.At > 22*time.Second && p.At < 40*time.Second:
+				after, usualAfter = after+p.Value, usualAfter+q.Value
+			}
+		}
+		if during > 0 || usual == 0 || after <= usualAfter {
+			t.Errorf("load %v during the outage, afterwards %v in all against %v", during, after, usualAfter)
+		}
+	}
+}
+
+// Of outages that overlap the later takes the place of the earlier, as with any fault;
+// those of the other kind stand beside.
+func TestOutages(t *testing.T) {
+	sc := struck(t)
+	at := func(from, long int, kind, target string) scenarios.Fault {
+		return scenarios.Fault{At: time.Duration(from) * time.Second, For: time.Duration(long) * time.Second, Kind: kind, Target: target}
+	}
+	sc.Full.Faults = []scenarios.Fault{at(5, 2, fault.Outage, ""), at(1, 8, fault.Outage, ""), at(12, 1, fault.Cut, fault.VisitorGateway), at(1, 20, fault.WriterStop, "")}
+	os := outagesOf(sc)
+	first := sc.FaultsWithin()[1].At
+	for sec, want := range map[int]bool{-1: false, 0: true, 3: true, 4: true, 5: true, 6: false, 10: false, 11: true, 12: false} {
+		if now := first + time.Duration(sec)*time.Second; os.at(now) != want {
+			t.Errorf("%d s after the first began: %v, want %v, of %v", sec, os.at(now), want, os)
+		}
 	}
 }
 

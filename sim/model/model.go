@@ -121,6 +121,7 @@ type evening struct {
 	slow      time.Duration // what a call of the store takes longer now
 	noRedis   bool          // the gateways do not reach Redis
 	fullRedis bool          // Redis takes nothing new
+	outages   outages
 
 	// What follows a constant delay needs no heap: requests on their way, services of
 	// a status call and others, answers on their way.
@@ -177,6 +178,7 @@ func newEvening(sc *scenarios.Scaled, opt Options) (*evening, error) {
 	if err := e.openVisitors(); err != nil {
 		return nil, err
 	}
+	e.outages = outagesOf(sc)
 	e.openEdge()
 	e.openGateway()
 	e.openStock()

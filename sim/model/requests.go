@@ -122,6 +122,10 @@ func (e *evening) post(ref, version uint32, m policy.Move, now time.Duration) {
 func (e *evening) arriveAtServer(i uint64) {
 	r := &e.all[i]
 	r.arrived = e.kernel.Now()
+	if e.outages.at(r.arrived) {
+		e.answer(uint32(i), r, booking.Failed, r.arrived)
+		return
+	}
 	if static(r.step) && e.edge.on {
 		e.fromEdge(uint32(i), r)
 		return

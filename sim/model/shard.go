@@ -98,6 +98,7 @@ type given struct {
 	calm     bool
 	formFrom uint64
 	gates    []gate // by version
+	outages  outages
 	// Draws of 53 bits below these book and give up.
 	booksBelow, givesUpBelow uint64
 	notice, form             draw.Law
@@ -169,7 +170,7 @@ func newShard(w *windows, users int) *shard {
 		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{}, lost: make([]uint32, e.end/time.Second+1),
 		hits: make([]uint32, e.watch.indexOf(e.end)+2),
 		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
-			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, gates: gatesOf(e.runtimes, &e.program), booksBelow: drawsBelow(e.program.BookingShare), givesUpBelow: drawsBelow(e.program.GiveUp),
+			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, gates: gatesOf(e.runtimes, &e.program), outages: e.outages, booksBelow: drawsBelow(e.program.BookingShare), givesUpBelow: drawsBelow(e.program.GiveUp),
 			notice: draw.LawOf(e.program.Notice, e.program.ThinkCV), form: draw.LawOf(e.program.Form, e.program.ThinkCV), luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
 	return s
 }
@@ -439,7 +440,7 @@ func (s *shard) arrive(i int, a arrival, now time.Duration) {
 	}
 	fetches := c.flags&hasConfig == 0 || now-c.configAt >= s.program.ConfigLife // Program.Fetches
 	if fetches {
-		if x := now + s.half; !s.view.has || x-s.view.storedAt >= s.view.life || x+s.half >= s.runEnd || 2*s.half >= s.program.Timeout {
+		if x := now + s.half; !s.view.has || x-s.view.storedAt >= s.view.life || x+s.half >= s.runEnd || 2*s.half >= s.program.Timeout || s.outages.at(x) {
 			s.replace(c, a.visit, now)
 			h := hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}}
 			s.move(c, &h, s.taken)

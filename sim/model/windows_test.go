@@ -158,7 +158,8 @@ func TestWindowsGoEveryWay(t *testing.T) {
 			return scenarios.Fault{At: time.Duration(sec) * time.Second, Kind: kind, Target: target, For: time.Duration(long) * time.Second, Amount: amount}
 		}
 		spec.Faults = []scenarios.Fault{at(10, fault.SlowStore, "", 6, 0.2), at(18, fault.Kill, fault.Redis, 2, 0), at(24, fault.Cut, fault.GatewayRedis, 3, 0),
-			at(30, fault.InstanceLoss, "", 10, 6), at(43, fault.RedisFull, "", 3, 0), at(55, fault.Kill, fault.Gateway, 5, 4), at(65, fault.WriterStop, "", 10, 0)}
+			at(30, fault.InstanceLoss, "", 10, 6), at(43, fault.RedisFull, "", 3, 0), at(55, fault.Kill, fault.Gateway, 5, 4), at(65, fault.WriterStop, "", 10, 0),
+			at(76, fault.EdgeStale, "", 12, 0), at(81, fault.Outage, "", 4, 0), at(83, fault.Outage, "", 1, 0)}
 		sc = withSpec(t, &spec, 1.0/200, 1, 3)
 		want := run(t, sc, Options{Plain: true})
 		for _, opt := range []Options{{}, {windowShift: 23, shardBits: 3}} {
