@@ -132,19 +132,16 @@ func (o SealOptions) check() error {
 func (o SealOptions) writeSeal(ctx context.Context, dir string) (err error) {
 	s := o.Seal
 	lim := s.limits()
-	order := newSorter(dir, sortMemory)
+	order := newSorter(dir, sortMemory, lim)
 	defer func() { err = errors.Join(err, order.close()) }()
 	if err := o.Entries(func(e Entry) error {
-		if err := lim.check(e); err != nil {
-			return err
-		}
 		if n := order.total; n&0xffff == 0 {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			o.tell("reading", n, 0)
 		}
-		return order.add(e)
+		return order.add(&e)
 	}); err != nil {
 		return err
 	}

@@ -182,9 +182,13 @@ func (l limits) check(e Entry) error {
 
 // fit reports whether ParseEntry and check find nothing wrong, in a tenth of the time.
 func (l limits) fit(b raw) bool {
-	entered, edited := b.entered(), b.edited()
-	return b[18]&^(flagOther|flagSenior) == 0 && b.line() < l.lines &&
-		entered > 0 && entered < l.cutoff && (entered >= l.oldest || b[18]&flagSenior != 0) &&
+	return b[18]&^(flagOther|flagSenior) == 0 && l.fits(b.line(), b[18]&flagSenior != 0, b.entered(), b.edited())
+}
+
+// fits is fit for an entry's fields.
+func (l limits) fits(line int, senior bool, entered, edited int64) bool {
+	return line >= 0 && line < l.lines &&
+		entered > 0 && entered < l.cutoff && (entered >= l.oldest || senior) &&
 		(edited == 0 || edited >= entered && edited < l.cutoff)
 }
 

@@ -2,6 +2,7 @@ package lottery
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -17,6 +18,7 @@ import (
 // byte of the id, then each sorted by itself. Ids are hashes, so the buckets are of one
 // size. What goes beyond its memory waits in files, a bucket each.
 type sorter struct {
+	lim   limits
 	total int64          // how many were added
 	batch []byte         // what was added and not handed on
 	full  chan []byte    // to the spreaders; nil = they have ended
@@ -49,10 +51,10 @@ const sortBlock = 1 << 14
 // entries. A choice.
 const sortMemory = 1 << 30
 
-// newSorter makes a sorter that keeps so many bytes in memory, and the rest in a new
-// folder inside dir.
-func newSorter(dir string, memory int) *sorter {
-	s := &sorter{parent: dir, room: memory}
+// newSorter makes a sorter of entries that keep to lim. It keeps so many bytes in
+// memory, and the rest in a new folder inside dir.
+func newSorter(dir string, memory int, lim limits) *sorter {
+	s := &sorter{lim: lim, parent: dir, room: memory}
 	s.full, s.free = make(chan []byte, workers()), make(chan []byte, 2*workers()+1)
 	for range cap(s.free) {
 		s.free <- make([]byte, 0, batchEntries*EntryBytes)
@@ -65,9 +67,9 @@ func newSorter(dir string, memory int) *sorter {
 }
 
 // add takes one entry.
-func (s *sorter) add(e Entry) error {
-	if err := e.Check(); err != nil {
-		return err
+func (s *sorter) add(e *Entry) error {
+	if !s.lim.fits(e.Line, e.Senior, e.Entered, e.Edited) || uint(e.Lost) > 255 || e.Line >= LinesMost || e.Entered > millisMost || e.Edited > millisMost {
+		return cmp.Or(e.Check(), s.lim.check(*e))
 	}
 	s.batch = e.AppendTo(s.batch)
 	s.total++

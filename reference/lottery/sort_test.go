@@ -33,9 +33,9 @@ func TestSorter(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			s := newSorter(dir, memory)
+			s := newSorter(dir, memory, limits{lines: 3, cutoff: millisMost})
 			for _, e := range es {
-				if err := s.add(e); err != nil {
+				if err := s.add(&e); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -61,9 +61,9 @@ func TestSorter(t *testing.T) {
 
 // Where the files cannot be, sealing ends with an error and not with a part of the list.
 func TestSorterWithoutItsFolder(t *testing.T) {
-	s := newSorter(filepath.Join(t.TempDir(), "none"), 0)
+	s := newSorter(filepath.Join(t.TempDir(), "none"), 0, limits{lines: 3, cutoff: millisMost})
 	for _, e := range people(10_000, 3, 7) {
-		if err := s.add(e); err != nil {
+		if err := s.add(&e); err != nil {
 			t.Fatal(err)
 		}
 	}
