@@ -33,7 +33,7 @@ const (
 )
 
 // edgeAddress is the edge's fixed address on the gateways' network.
-const edgeAddress = "172.30.77.10"
+const edgeAddress = "198.18.77.10"
 
 // Deployment is one compose project on the local engine. Its methods may be called
 // from any goroutine.

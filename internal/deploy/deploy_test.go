@@ -80,7 +80,7 @@ func TestFaultsOnContainers(t *testing.T) {
 			[]string{"network disconnect p_gateway-redis id-redis"}, []string{"network connect --alias redis p_gateway-redis id-redis"}},
 		"an outage": {wire.Fault{Kind: fault.Outage},
 			[]string{"network disconnect p_access id-edge", "network disconnect p_visitor-gateway id-edge"},
-			[]string{"network connect --alias edge --ip 172.30.77.10 p_visitor-gateway id-edge", "network connect --alias edge p_access id-edge"}},
+			[]string{"network connect --alias edge --ip 198.18.77.10 p_visitor-gateway id-edge", "network connect --alias edge p_access id-edge"}},
 		"an empty Redis": {wire.Fault{Kind: fault.RedisEmpty}, []string{"kill --signal KILL id-redis"},
 			[]string{"run --rm --network none --volumes-from id-redis --entrypoint sh redis:7 -c rm -rf /data/*", "start id-redis"}},
 		"a full Redis": {wire.Fault{Kind: fault.RedisFull},
