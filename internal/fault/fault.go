@@ -102,7 +102,7 @@ var Table = []Row{
 	{Kind: RedisEmpty, Does: "Redis is away and comes back without its memory",
 		Embedded: "as said", Deployment: "kill -9, files removed, then start", Why: "its stock has no memory of its own to lose"},
 	{Kind: RedisFull, Does: "Redis is at its memory limit",
-		Embedded: "writing commands are answered OOM", Deployment: "posted to every process, which answers itself", Simulator: "submits fail at once, the writer waits"},
+		Embedded: "writing commands are answered OOM", Deployment: "its limit is lowered below what it holds", Simulator: "submits fail at once, the writer waits"},
 	{Kind: DiskFull, Does: "the disk of the database is full",
 		Embedded: "SQLite may not grow (max_page_count)", Simulator: "the writer waits"},
 	{Kind: ConnectionsFull, Does: "the database takes no more connections",
