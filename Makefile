@@ -14,8 +14,10 @@ ARGS    ?=
 SETTINGS ?=
 export SPILLWAY_SETTINGS = $(SETTINGS)
 SCHEDULES ?= 100000
+# make up DISK=bounded: the database's disk is one that a fault can fill, docker/bounded.yaml.
+DISK    ?=
 # The compose of the Docker here: the engine's own plug-in, or the older program.
-COMPOSE  = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose) -p spillway --env-file bin/deployment.env -f docker/compose.yaml
+COMPOSE  = $$(docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose) -p spillway --env-file bin/deployment.env -f docker/compose.yaml $(DISK:%=-f docker/%.yaml)
 
 # How the deployment is reached: its secrets in the environment, and the flags.
 DEPLOYED = set -a && . bin/deployment.env && SPILLWAY_REDIS=redis://127.0.0.1:16379/0 && \
@@ -116,7 +118,7 @@ up: images bin/deployment.env ## the deployment: edge on 127.0.0.1:18080, sixtee
 	@docker/ready.sh
 
 check-deployment: bin/deployment.env ## the deployment's files: compose, nginx, Prometheus, its rules and their unit tests; they want "make images" first
-	@$(COMPOSE) config --quiet
+	@$(COMPOSE) config --quiet && $(COMPOSE) -f docker/bounded.yaml config --quiet
 	@sed 's/CACHE_KEY/uri/; s/stderr/\/tmp\/log/' docker/edge/nginx.conf | docker run --rm -i --network none --user 65532 --tmpfs /tmp nginx:1 sh -c 'cat > /tmp/nginx.conf && nginx -t -q -c /tmp/nginx.conf'
 	@for what in "check config prometheus.yml" "test rules rules.test.yml"; do \
 	  docker run --rm --network none --entrypoint promtool --volume $(CURDIR)/docker/prometheus:/files:ro --workdir /files prometheus:2 $$what || exit 1; done
@@ -136,7 +138,7 @@ spike-real: down up ## the opening rush against a fresh deployment, its report, 
 	@$(DEPLOYED) && $(BIN) attack --seed $(SEED) $(TARGET) $(SETTINGS) $(ARGS)
 
 chaos-real: ## the rush under each fault on the containers of a fresh deployment; about fifteen minutes
-	@$(MAKE) --no-print-directory down && SPILLWAY_SCENARIO=chaos $(MAKE) --no-print-directory up
+	@$(MAKE) --no-print-directory down && SPILLWAY_SCENARIO=chaos $(MAKE) --no-print-directory up DISK=bounded
 	@$(DEPLOYED) && $(BIN) chaos --seed $(SEED) $(TARGET) $(SETTINGS) $(ARGS)
 
 curve: build bin/deployment.env ## accepted submits/s through 1 to 16 gateway processes on the deployment's Redis and PostgreSQL, one figure

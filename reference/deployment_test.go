@@ -63,7 +63,7 @@ func TestDeploymentFilesAgree(t *testing.T) {
 	}
 	compose := read("compose.yaml")
 	services := regexp.MustCompile(`(?m)^  (gateway\d+|writer\d+): `).FindAllStringSubmatch(compose, -1)
-	addresses := regexp.MustCompile(`gateway: \{ipv4_address: (172\.30\.77\.1\d\d)\}`).FindAllStringSubmatch(compose, -1)
+	addresses := regexp.MustCompile(`gateway: \{ipv4_address: (198\.18\.77\.1\d\d)\}`).FindAllStringSubmatch(compose, -1)
 	if len(services) != 18 || len(addresses) != 16 {
 		t.Fatalf("%d gateways and writers, %d addresses; want 18 and 16", len(services), len(addresses))
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,8 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"spillway/internal/deploy"
 	"spillway/internal/fault"
 	"spillway/internal/record"
+	"spillway/internal/wire"
 	"spillway/reports"
 	"spillway/scenarios"
 )
@@ -45,11 +48,24 @@ func (c *chaosCmd) Run(a *app) error {
 		return badInput(fmt.Errorf("scenario %s has faults of its own; choose one without", c.Scenario))
 	}
 	// Everything that can be refused is refused before the first minute is spent.
+	can := func(context.Context, wire.Fault) (bool, error) { return true, nil }
+	if c.Deployment != "" {
+		d, err := deploy.Open(a.ctx, c.Deployment)
+		if err != nil {
+			return environment(err)
+		}
+		can = d.Inject // with a For of 0 it only says whether it would
+	}
 	var length time.Duration
 	for _, name := range names {
 		sc, err := c.under(name)
 		if err != nil {
 			return err
+		}
+		for _, f := range sc.FaultsWithin() {
+			if _, err := can(a.ctx, wire.Fault{Kind: f.Kind, Amount: f.Amount, Target: f.Target}); err != nil {
+				return badInput(err)
+			}
 		}
 		length += sc.Length + betweenRuns
 	}
@@ -110,9 +126,6 @@ func (c *chaosCmd) names() (names []string, err error) {
 		return names, nil
 	}
 	for _, row := range fault.Table {
-		if c.Deployment != "" && row.Deployment == "" {
-			continue
-		}
 		targets := row.Targets
 		if len(targets) == 0 {
 			targets = []string{""}

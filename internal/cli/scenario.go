@@ -132,7 +132,7 @@ func (c *scenarioFaultsCmd) Run(a *app) error {
 		fmt.Fprintf(a.stdout, "%s: %s\n", r.Kind, r.Does)
 		sim := cmp.Or(r.Simulator, "cannot: "+r.Why)
 		for _, l := range [][2]string{{"target", strings.Join(r.Targets, ", ")}, {"amount", r.Amounts()},
-			{"embedded", r.Embedded}, {"deployment", cmp.Or(r.Deployment, "cannot")}, {"simulator", sim}} {
+			{"embedded", r.Embedded}, {"deployment", r.Deployment}, {"simulator", sim}} {
 			if l[1] != "" {
 				fmt.Fprintf(a.stdout, "  %-11s %s\n", l[0], l[1])
 			}

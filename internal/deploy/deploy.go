@@ -30,10 +30,11 @@ const (
 	edge     = "edge"
 	redis    = "redis"
 	database = "database"
+	disk     = "disk" // only where the database's disk has a bound
 )
 
 // edgeAddress is the edge's fixed address on the gateways' network.
-const edgeAddress = "172.30.77.10"
+const edgeAddress = "198.18.77.10"
 
 // Deployment is one compose project on the local engine. Its methods may be called
 // from any goroutine.
@@ -118,8 +119,14 @@ func (d *Deployment) writers() []string {
 // the fault ends by itself after For. With a For of 0 it only says whether it would.
 func (d *Deployment) Inject(ctx context.Context, f wire.Fault) (handled bool, err error) {
 	begin, end, err := d.plan(f)
-	if begin == nil || err != nil || f.For <= 0 {
+	if begin == nil || err != nil {
 		return begin != nil, err
+	}
+	if f.For <= 0 {
+		if f.Kind == fault.DiskFull {
+			err = d.bounded(ctx)
+		}
+		return true, err
 	}
 	name := fault.Name(f.Kind, f.Target)
 	d.mu.Lock()
@@ -201,13 +208,13 @@ func (d *Deployment) plan(f wire.Fault) (begin, end step, err error) {
 		return d.each([]string{redis}, "kill", "--signal", "KILL"), d.inOrder(d.emptyRedis, d.start([]string{redis})), nil
 	case fault.RedisFull:
 		return d.redisFull()
+	case fault.DiskFull:
+		// On a full disk only a connection like one before it is let in, for which no file is made.
+		return d.inOrder(d.sql("postgres", "SELECT"), d.onDisk("sh", "-c", fill), d.checkpoint), d.onDisk("rm", "--force", "ballast"), nil
 	case fault.ConnectionsFull:
 		return d.connections(false), d.connections(true), nil
 	}
-	row, err := fault.Find(f.Kind, f.Target)
-	if err == nil && row.Deployment == "" {
-		err = fmt.Errorf("fault %s: not on containers: try it on the embedded backend", fault.Name(f.Kind, f.Target))
-	}
+	_, err = fault.Find(f.Kind, f.Target)
 	return nil, nil, err
 }
 
@@ -363,6 +370,47 @@ func (d *Deployment) redisFull() (begin, end step, err error) {
 		}
 	}
 	return set("1"), set(usual), nil
+}
+
+// fill takes all that is free on the disk it stands in, and again whatever comes free,
+// until the ballast is removed: it holds the file open, so that it cannot make it anew.
+// No disk but one in memory is ever written to.
+const fill = `[ "$(stat --file-system --format %T .)" = tmpfs ] || { echo 'not on a disk in memory' >&2; exit 1; }
+exec 3>> ballast
+fallocate --length $(($(stat --file-system --format '%a * %S' .))) ballast 2> /dev/null # quicker than writing; what it misses is written
+cat /dev/zero 2>&1 >&3 | grep --quiet 'No space left' || { echo 'the disk does not get full' >&2; exit 1; }
+while [ -e ballast ]; do cat /dev/zero >&3; sleep 0.1; done > /dev/null 2>&1 &`
+
+// onDisk runs a command in the root of the database's disk, whether the database lives
+// or not.
+func (d *Deployment) onDisk(command ...string) step {
+	return func(ctx context.Context) error {
+		args := append([]string{"exec", "--workdir", "/var/lib/postgresql/data", d.containers[disk]}, command...)
+		_, err := d.docker(ctx, args...)
+		return err
+	}
+}
+
+// checkpoint makes the database die of a full disk now, and not within the five minutes
+// until it takes a checkpoint by itself.
+func (d *Deployment) checkpoint(ctx context.Context) error {
+	err := d.sql("postgres", "CHECKPOINT")(ctx)
+	switch {
+	case err == nil:
+		return errors.New("the database took a checkpoint: its disk was not full")
+	case strings.Contains(err.Error(), "psql: error: "): // it was not let in
+		return err
+	}
+	return nil // the answer never came
+}
+
+// bounded refuses a database whose disk is full only when the host's is.
+func (d *Deployment) bounded(ctx context.Context) error {
+	made, err := d.docker(ctx, "volume", "inspect", "--format", "{{.Options.type}} {{.Options.o}}", d.project+"_"+database)
+	if err == nil && (d.containers[disk] == "" || !strings.HasPrefix(made, "tmpfs size=")) {
+		err = fmt.Errorf("fault %s: the database's disk has no bound: start the deployment with make up DISK=bounded", fault.DiskFull)
+	}
+	return err
 }
 
 // connections opens or closes the database to connections.

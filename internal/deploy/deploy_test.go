@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ type engine struct {
 	mu    sync.Mutex
 	calls []string
 	fail  string // commands that begin so fail
+	said  string // on failing
+	plain bool   // the database's disk has no bound
 }
 
 func (e *engine) run(_ context.Context, args ...string) (string, error) {
@@ -29,15 +32,19 @@ func (e *engine) run(_ context.Context, args ...string) (string, error) {
 	line := strings.Join(args, " ")
 	e.calls = append(e.calls, line)
 	if e.fail != "" && strings.HasPrefix(line, e.fail) {
-		return "", fmt.Errorf("%w: no", ErrEngine)
+		return "", fmt.Errorf("%w: %s", ErrEngine, cmp.Or(e.said, "no"))
 	}
 	switch {
 	case args[0] == "ps":
 		out := ""
-		for _, s := range []string{"edge", "redis", "database", "control", "writer1", "writer2", "gateway1", "gateway2", "gateway3"} {
+		for _, s := range []string{"edge", "redis", "disk", "database", "control", "writer1", "writer2", "gateway1", "gateway2", "gateway3"} {
 			out += "id-" + s + " " + s + "\n"
 		}
 		return strings.ReplaceAll(out, "id-writer2", "beef2222aaaa"), nil
+	case args[0] == "volume" && e.plain:
+		return "<no value> <no value>", nil
+	case args[0] == "volume":
+		return "tmpfs size=512m", nil
 	case strings.Contains(line, "hget"):
 		return "beef2222-1-1", nil
 	}
@@ -80,7 +87,7 @@ func TestFaultsOnContainers(t *testing.T) {
 			[]string{"network disconnect p_gateway-redis id-redis"}, []string{"network connect --alias redis p_gateway-redis id-redis"}},
 		"an outage": {wire.Fault{Kind: fault.Outage},
 			[]string{"network disconnect p_access id-edge", "network disconnect p_visitor-gateway id-edge"},
-			[]string{"network connect --alias edge --ip 172.30.77.10 p_visitor-gateway id-edge", "network connect --alias edge p_access id-edge"}},
+			[]string{"network connect --alias edge --ip 198.18.77.10 p_visitor-gateway id-edge", "network connect --alias edge p_access id-edge"}},
 		"an empty Redis": {wire.Fault{Kind: fault.RedisEmpty}, []string{"kill --signal KILL id-redis"},
 			[]string{"run --rm --network none --volumes-from id-redis --entrypoint sh redis:7 -c rm -rf /data/*", "start id-redis"}},
 		"a full Redis": {wire.Fault{Kind: fault.RedisFull},
@@ -144,6 +151,83 @@ func TestCloseMends(t *testing.T) {
 	})
 }
 
+const (
+	askDisk  = "volume inspect --format {{.Options.type}} {{.Options.o}} p_database"
+	fillDisk = "exec --workdir /var/lib/postgresql/data id-disk sh -c " + fill
+	asPsql   = "exec id-database psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --username=spillway --dbname=postgres --command="
+	goCheck  = asPsql + "CHECKPOINT"
+	freeDisk = "exec --workdir /var/lib/postgresql/data id-disk rm --force ballast"
+)
+
+// A disk with a bound is full until the fault's end, or the run's, even when filling it
+// failed half way, it was not full or the database is dead.
+func TestDiskFull(t *testing.T) {
+	all := []string{asPsql + "SELECT", fillDisk, goCheck}
+	for name, x := range map[string]struct {
+		fail, said string
+		begin      []string
+		want       string // what closing says
+	}{
+		"filled":         {goCheck, "server closed the connection unexpectedly", all, ""},
+		"filled in part": {fillDisk, "not on a disk in memory", all[:2], "fault disk-full: beginning it"},
+		"not full":       {"", "", all, "took a checkpoint"},
+		"not let in":     {goCheck, "psql: error: connection to server failed: FATAL:  could not write init file", all, "init file"},
+	} {
+		for _, early := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, early %v", name, early), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					e := &engine{fail: x.fail, said: x.said}
+					d := deployment(t, e)
+					full, killed := wire.Fault{Kind: fault.DiskFull}, wire.Fault{Kind: fault.Kill, Target: fault.Database, For: time.Hour}
+					if handled, err := d.Inject(context.Background(), full); !handled || err != nil || !slices.Equal(e.told(), []string{askDisk}) {
+						t.Errorf("asked: %v, %v, %q", handled, err, e.told())
+					}
+					full.For = 4 * time.Second
+					for _, f := range []wire.Fault{full, killed} {
+						if handled, err := d.Inject(context.Background(), f); !handled || err != nil {
+							t.Fatal(handled, err)
+						}
+						synctest.Wait()
+					}
+					begun := append(append([]string{askDisk}, x.begin...), "kill --signal KILL id-database")
+					if !slices.Equal(e.told(), begun) {
+						t.Errorf("begins with %q, want %q", e.told(), begun)
+					}
+					if !early {
+						time.Sleep(4*time.Second + time.Nanosecond)
+						synctest.Wait()
+						if got := e.told()[len(begun):]; !slices.Equal(got, []string{freeDisk}) {
+							t.Errorf("ends with %q", got)
+						}
+					}
+					if err := d.Close(); (err != nil) != (x.want != "") || err != nil && !strings.Contains(err.Error(), x.want) {
+						t.Errorf("closing said %v, want %q", err, x.want)
+					}
+					got := e.told()[len(begun):]
+					slices.Sort(got) // what is left ends in no order
+					if want := []string{freeDisk, "start id-database"}; !slices.Equal(got, want) {
+						t.Errorf("ends with %q, want %q", got, want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A disk whose only bound is the host's is refused before the run.
+func TestDiskFullWantsABound(t *testing.T) {
+	for name, e := range map[string]*engine{"a plain volume": {plain: true}, "nothing to fill it from": {}, "no volume": {fail: "volume"}} {
+		d := deployment(t, e)
+		if name == "nothing to fill it from" {
+			delete(d.containers, disk)
+		}
+		_, err := d.Inject(context.Background(), wire.Fault{Kind: fault.DiskFull})
+		if err == nil || strings.Contains(err.Error(), "\n") || e.fail == "" && !strings.HasSuffix(err.Error(), "make up DISK=bounded") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestFaultsLeftOrRefused(t *testing.T) {
 	d := deployment(t, &engine{})
 	for _, f := range []wire.Fault{{Kind: fault.WriterStop}, {Kind: fault.SlowStore}, {Kind: fault.Slow, Target: fault.GatewayRedis}, {Kind: fault.ClockStep},
@@ -154,7 +238,6 @@ func TestFaultsLeftOrRefused(t *testing.T) {
 		}
 	}
 	for name, f := range map[string]wire.Fault{
-		"a full disk":      {Kind: fault.DiskFull},
 		"every gateway":    {Kind: fault.Kill, Target: fault.Gateway, Amount: 3},
 		"an unknown party": {Kind: fault.Kill, Target: "queen"},
 		"an unknown cut":   {Kind: fault.Cut, Target: "gateway-moon"},

@@ -61,7 +61,8 @@ type Row struct {
 	Min, Max, Default float64
 	Does              string
 	// Embedded, Deployment and Simulator say what the arm does: the backend in one
-	// process, the containers, the simulation. "" = it cannot, and refuses it.
+	// process, the containers, the simulation. A Simulator of "" = it cannot, and
+	// refuses it.
 	Embedded, Deployment, Simulator string
 	// Why says, for an empty Simulator, what the simulation lacks.
 	Why string
@@ -102,9 +103,9 @@ var Table = []Row{
 	{Kind: RedisEmpty, Does: "Redis is away and comes back without its memory",
 		Embedded: "as said", Deployment: "kill -9, files removed, then start", Why: "its stock has no memory of its own to lose"},
 	{Kind: RedisFull, Does: "Redis is at its memory limit",
-		Embedded: "writing commands are answered OOM", Deployment: "posted to every process, which answers itself", Simulator: "submits fail at once, the writer waits"},
+		Embedded: "writing commands are answered OOM", Deployment: "its limit is lowered below what it holds", Simulator: "submits fail at once, the writer waits"},
 	{Kind: DiskFull, Does: "the disk of the database is full",
-		Embedded: "SQLite may not grow (max_page_count)", Simulator: "the writer waits"},
+		Embedded: "SQLite may not grow (max_page_count)", Deployment: "kept full by a file, and a checkpoint asked for, of which PostgreSQL dies; wants make up DISK=bounded", Simulator: "the writer waits"},
 	{Kind: ConnectionsFull, Does: "the database takes no more connections",
 		Embedded: "every call fails", Deployment: "closed to connections, those there are ended", Simulator: "the writer waits"},
 	{Kind: ClockStep, Unit: Seconds, Min: -86400, Max: 86400, Does: "the wall clock jumps, and back at the end",

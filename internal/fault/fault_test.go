@@ -25,7 +25,7 @@ func TestTable(t *testing.T) {
 				t.Errorf("%s %s: found %q, %v", r.Kind, target, got.Does, err)
 			}
 		}
-		if r.Does == "" || r.Embedded == "" || (r.Simulator == "") != (r.Why != "") {
+		if r.Does == "" || r.Embedded == "" || r.Deployment == "" || (r.Simulator == "") != (r.Why != "") {
 			t.Errorf("%s %v does not say what each arm does", r.Kind, r.Targets)
 		}
 		if (r.Unit == "") != (r.Max == 0) || r.Default != 0 && (r.Default < r.Min || r.Default > r.Max) || (r.Unit == "") != (r.Amounts() == "") {
