@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"spillway/reference/lottery/beacon"
@@ -155,11 +156,23 @@ func (o SealOptions) writeSeal(ctx context.Context, dir string) (err error) {
 		}
 	}()
 	s.Entries = order.total
-	o.tell("sorting", 0, s.Entries)
-	if err := order.write(ctx, f); err != nil {
+	// Whole chunks are hashed while they are in hand, the others and those that do not
+	// fit are read back.
+	list := NewList(f, s.Entries)
+	h, seen, done := list.newHashing(lim), make([]bool, list.chunks()), atomic.Int64{}
+	if err := order.write(ctx, f, func(w int, at int64, entries []byte) {
+		from := (at + chunkEntries - 1) / chunkEntries
+		for i := from; (i+1)*chunkEntries*EntryBytes <= at*EntryBytes+int64(len(entries)); i++ {
+			seen[i] = h.chunk(w, int(i), entries[(i*chunkEntries-at)*EntryBytes:][:chunkEntries*EntryBytes]) == nil
+		}
+		o.tell("sorting", done.Add(int64(len(entries)/EntryBytes)), s.Entries)
+	}); err != nil {
 		return err
 	}
-	t, err := NewList(f, s.Entries).hash(ctx, lim, func(done int64) { o.tell("hashing", done, s.Entries) })
+	if err := list.scanBut(ctx, seen, func(done int64) { o.tell("hashing", done, s.Entries) }, h.chunk); err != nil {
+		return err
+	}
+	t, err := h.tree()
 	if err != nil {
 		return err
 	}

@@ -31,12 +31,15 @@ func (l List) Count() int64 { return l.count }
 
 func (l List) chunks() int { return int((l.count + chunkEntries - 1) / chunkEntries) }
 
+// entries is how many chunk i has.
+func (l List) entries(i int) int { return int(min(l.count-int64(i)*chunkEntries, chunkEntries)) }
+
 // largest is the most entries that a chunk of this list has.
 func (l List) largest() int { return int(min(l.count, chunkEntries)) }
 
 // chunk reads chunk i into buf, which holds the largest of them, and returns it.
 func (l List) chunk(i int, buf []byte) ([]byte, error) {
-	n := min(l.count-int64(i)*chunkEntries, chunkEntries) * EntryBytes
+	n := l.entries(i) * EntryBytes
 	if _, err := l.r.ReadAt(buf[:n], int64(i)*chunkEntries*EntryBytes); err != nil {
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("the list ends before its %d entries", l.count)
@@ -50,6 +53,11 @@ func (l List) chunk(i int, buf []byte) ([]byte, error) {
 // workers()-1. It stops at the first error: of those that came about, the one of the
 // lowest chunk.
 func (l List) scan(ctx context.Context, progress func(done int64), f func(worker, chunk int, entries []byte) error) error {
+	return l.scanBut(ctx, nil, progress, f)
+}
+
+// scanBut is scan without the chunks that are done.
+func (l List) scanBut(ctx context.Context, seen []bool, progress func(done int64), f func(worker, chunk int, entries []byte) error) error {
 	var (
 		next, done atomic.Int64
 		failed     atomic.Bool
@@ -64,6 +72,10 @@ func (l List) scan(ctx context.Context, progress func(done int64), f func(worker
 				i := int(next.Add(1) - 1)
 				if i >= l.chunks() {
 					return
+				}
+				if seen != nil && seen[i] {
+					done.Add(int64(l.entries(i)))
+					continue
 				}
 				err := ctx.Err()
 				var entries []byte
@@ -192,55 +204,77 @@ func (l limits) fits(line int, senior bool, entered, edited int64) bool {
 		(edited == 0 || edited >= entered && edited < l.cutoff)
 }
 
-// hash goes over a list once: every entry is canonical, keeps to the limits and
-// stands in order, once; and gives its tree.
-func (l List) hash(ctx context.Context, lim limits, progress func(done int64)) (tree, error) {
-	t := tree{chunks: make([]Hash, l.chunks()), bytes: make([]Hash, l.chunks()), lines: make([]int64, lim.lines)}
-	first, last := make([]ID, l.chunks()), make([]ID, l.chunks())
-	leaves := make([][]Hash, workers())
-	counts := make([][]int64, workers())
-	for w := range leaves {
-		leaves[w], counts[w] = make([]Hash, l.largest()), make([]int64, lim.lines)
+// hashing is a tree in the making, chunk by chunk, by several workers.
+type hashing struct {
+	lim         limits
+	t           tree
+	first, last []ID
+	leaves      [][]Hash // by worker
+	counts      [][]int64
+}
+
+func (l List) newHashing(lim limits) *hashing {
+	n := l.chunks()
+	h := &hashing{lim: lim, t: tree{chunks: make([]Hash, n), bytes: make([]Hash, n), lines: make([]int64, lim.lines)},
+		first: make([]ID, n), last: make([]ID, n), leaves: make([][]Hash, workers()), counts: make([][]int64, workers())}
+	for w := range h.leaves {
+		h.leaves[w], h.counts[w] = make([]Hash, l.largest()), make([]int64, lim.lines)
 	}
-	err := l.scan(ctx, progress, func(w, chunk int, entries []byte) error {
-		n := len(entries) / EntryBytes
-		for i := range n {
-			b := raw(entries[i*EntryBytes:][:EntryBytes])
-			if !lim.fit(b) {
-				e, err := ParseEntry(b)
-				if err == nil {
-					err = lim.check(e)
-				}
-				if err != nil {
-					return err
-				}
+	return h
+}
+
+// chunk goes over the entries of one chunk, each chunk once: every entry is canonical,
+// keeps to the limits and stands in order, once. With an error nothing of it is counted.
+func (h *hashing) chunk(w, chunk int, entries []byte) error {
+	n := len(entries) / EntryBytes
+	for i := range n {
+		b := raw(entries[i*EntryBytes:][:EntryBytes])
+		if !h.lim.fit(b) {
+			e, err := ParseEntry(b)
+			if err == nil {
+				err = h.lim.check(e)
 			}
-			if i > 0 {
-				if err := follows(ID(entries[(i-1)*EntryBytes:][:IDBytes]), ID(b.id())); err != nil {
-					return err
-				}
+			if err != nil {
+				return err
 			}
-			counts[w][b.line()]++
-			leaves[w][i] = leafHash(b)
 		}
-		first[chunk], last[chunk] = ID(entries[:IDBytes]), ID(entries[(n-1)*EntryBytes:][:IDBytes])
-		t.chunks[chunk], t.bytes[chunk] = rootOf(leaves[w][:n]), sha256.Sum256(entries)
-		return nil
-	})
-	if err != nil {
-		return tree{}, err
+		if i > 0 {
+			if err := follows(ID(entries[(i-1)*EntryBytes:][:IDBytes]), ID(b.id())); err != nil {
+				return err
+			}
+		}
+		h.leaves[w][i] = leafHash(b)
 	}
-	for i := 1; i < len(first); i++ {
-		if err := follows(last[i-1], first[i]); err != nil {
+	for e := entries; len(e) > 0; e = e[EntryBytes:] {
+		h.counts[w][raw(e).line()]++
+	}
+	h.first[chunk], h.last[chunk] = ID(entries[:IDBytes]), ID(entries[(n-1)*EntryBytes:][:IDBytes])
+	h.t.chunks[chunk], h.t.bytes[chunk] = rootOf(h.leaves[w][:n]), sha256.Sum256(entries)
+	return nil
+}
+
+// tree is the whole, once every chunk is there.
+func (h *hashing) tree() (tree, error) {
+	for i := 1; i < len(h.first); i++ {
+		if err := follows(h.last[i-1], h.first[i]); err != nil {
 			return tree{}, err
 		}
 	}
-	for _, c := range counts {
+	for _, c := range h.counts {
 		for line, n := range c {
-			t.lines[line] += n
+			h.t.lines[line] += n
 		}
 	}
-	return t, nil
+	return h.t, nil
+}
+
+// hash goes over a list once and gives its tree.
+func (l List) hash(ctx context.Context, lim limits, progress func(done int64)) (tree, error) {
+	h := l.newHashing(lim)
+	if err := l.scan(ctx, progress, h.chunk); err != nil {
+		return tree{}, err
+	}
+	return h.tree()
 }
 
 // follows says what is wrong when after does not come after before.

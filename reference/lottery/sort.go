@@ -136,8 +136,9 @@ func (s *sorter) file(i byte, block []byte) (err error) {
 	return err
 }
 
-// write writes all entries in order.
-func (s *sorter) write(ctx context.Context, to *os.File) error {
+// write writes all entries in order. Each run of them that it has in hand it shows to
+// sorted, with the place of the first; calls of one worker follow one another.
+func (s *sorter) write(ctx context.Context, to *os.File, sorted func(worker int, at int64, entries []byte)) error {
 	s.full <- s.batch
 	if err := s.stop(); err != nil {
 		return fmt.Errorf("lottery: %w", err)
@@ -162,6 +163,9 @@ func (s *sorter) write(ctx context.Context, to *os.File) error {
 				}
 				if errs[w] = ctx.Err(); errs[w] == nil {
 					errs[w] = s.writeBucket(&s.buckets[i], &b, to, offset[i], int(offset[i+1]-offset[i]))
+				}
+				if errs[w] == nil {
+					sorted(w, offset[i]/EntryBytes, b.out)
 				}
 			}
 		})

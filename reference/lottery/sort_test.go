@@ -39,7 +39,8 @@ func TestSorter(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := s.write(context.Background(), f); err != nil {
+			shown := make([]byte, len(want))
+			if err := s.write(context.Background(), f, func(_ int, at int64, entries []byte) { copy(shown[at*EntryBytes:], entries) }); err != nil {
 				t.Fatal(err)
 			}
 			if filed := s.dir != ""; filed != (memory < len(want)) {
@@ -51,6 +52,9 @@ func TestSorter(t *testing.T) {
 			got, err := os.ReadFile(f.Name())
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%d bytes differ from %d from byte %d on: %v", len(got), len(want), same(got, want), err)
+			}
+			if !bytes.Equal(shown, want) {
+				t.Errorf("what was shown differs from byte %d on", same(shown, want))
 			}
 			if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 				t.Errorf("left behind: %v, %v", left, err)
@@ -67,7 +71,7 @@ func TestSorterWithoutItsFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.write(context.Background(), nil); err == nil || !strings.Contains(err.Error(), "no such file") {
+	if err := s.write(context.Background(), nil, nil); err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("%v", err)
 	}
 	if err := s.close(); err != nil {
