@@ -530,12 +530,17 @@ func (b *Bundle) Draw(ctx context.Context, o DrawOptions) (Drawn, Outcome, error
 			o.Progress(what, done, b.Seal.Entries)
 		}
 	}
-	if err := b.checkBytes(ctx, func(done int64) { tell("reading", done) }); err != nil {
-		return none(err)
+	t := tree{bytes: make([]Hash, b.List().chunks())}
+	out, err := drawSeen(ctx, b.List(), b.Seal.Lines, seed, func(round int, done int64) { tell("round "+strconv.Itoa(round), done) }, t.digest)
+	if err != nil { // over what was changed since, perhaps: then the draw stopped before it had seen all
+		t = tree{bytes: make([]Hash, b.List().chunks())}
+		again := b.List().scan(ctx, nil, func(_, chunk int, entries []byte) error { t.digest(chunk, entries); return nil })
+		if again != nil || t.list() == b.Seal.List {
+			return none(err)
+		}
 	}
-	out, err := Draw(ctx, b.List(), b.Seal.Lines, seed, func(round int, done int64) { tell("round "+strconv.Itoa(round), done) })
-	if err != nil {
-		return none(err)
+	if t.list() != b.Seal.List {
+		return none(fmt.Errorf("lottery: %s: not the bytes that were sealed; verify says where", FileEntries))
 	}
 	d := Drawn{Version: SealVersion, Day: b.Seal.Day, Seal: b.Digest(), At: o.Now, Beacon: o.Value, Randomness: randomness,
 		Secret: o.Secret, Seed: seed, Won: int64(len(out.Wins)), Reserve: int64(len(out.Reserve)), Pools: out.Pools, Shops: out.Shops}
@@ -560,21 +565,6 @@ func (b *Bundle) Draw(ctx context.Context, o DrawOptions) (Drawn, Outcome, error
 		return none(err)
 	}
 	return d, out, b.Audit().Append(o.Now, o.Who, "draw", sha256.Sum256(doc), fmt.Sprintf("%d won, seed %s", d.Won, d.Seed))
-}
-
-// checkBytes holds the list's bytes against the seal: a fifth of what its tree takes.
-func (b *Bundle) checkBytes(ctx context.Context, progress func(int64)) error {
-	t := tree{bytes: make([]Hash, b.List().chunks())}
-	if err := b.List().scan(ctx, progress, func(_, chunk int, entries []byte) error {
-		t.bytes[chunk] = sha256.Sum256(entries)
-		return nil
-	}); err != nil {
-		return err
-	}
-	if t.list() != b.Seal.List {
-		return fmt.Errorf("lottery: %s: not the bytes that were sealed; verify says where", FileEntries)
-	}
-	return nil
 }
 
 // checkList holds the list against the seal: order, limits, counts, root.

@@ -130,8 +130,9 @@
 //
 // # Speed
 //
-// 30,000,000 entries of 193 lines, 305,795 winners, on two shared cores (AMD EPYC, Zen 5),
-// BenchmarkSealAndDraw: sealed in 8.3 s, sealed and drawn in 11.2 s, verified in 6.8 s,
-// one proof in 4.5 ms, 248 MiB. That is 2.1 times what the three hashes an entry take
-// alone (leaf, node, ticket); the rest is reading and writing the list three times.
+// 30,000,000 entries of 193 lines, 305,795 winners, on two shared cores (AMD EPYC, Zen 3),
+// BenchmarkSealAndDraw: sealed in 8.0 to 8.3 s, sealed and drawn in 11.1 to 11.7 s,
+// verified in 7.7 to 8.1 s, one proof in 6 ms, 1.4 GiB. That is 1.8 to 2.0 times what the
+// three hashes an entry take alone (leaf, node, ticket), of which half is the library's
+// work around each block; the rest is sorting and passing over the list three times.
 package lottery

@@ -95,10 +95,16 @@ func ReserveOf(quota int64) int64 { return (quota + 9) / 10 }
 // all tickets below a value that leaves somewhat more than are needed, then the
 // exact order of those.
 func Draw(ctx context.Context, l List, lines []Line, seed Hash, progress func(round int, done int64)) (Outcome, error) {
+	return drawSeen(ctx, l, lines, seed, progress, func(int, []byte) {})
+}
+
+// drawSeen is Draw, which shows see the bytes of every chunk, on all cores.
+func drawSeen(ctx context.Context, l List, lines []Line, seed Hash, progress func(round int, done int64), see func(chunk int, entries []byte)) (Outcome, error) {
 	d, err := newDrawing(l, lines, seed, progress)
 	if err != nil {
 		return Outcome{}, err
 	}
+	d.see = see
 	if err := d.first(ctx); err != nil {
 		return Outcome{}, err
 	}
@@ -117,6 +123,7 @@ type drawing struct {
 	shopOf   []int  // by line
 	seed     Hash
 	progress func(round int, done int64)
+	see      func(chunk int, entries []byte)
 
 	short  [][]Win     // by line: round 1's shortlist in order, winners first
 	willed []int64     // by line: entries that take another type
@@ -213,9 +220,12 @@ func (d *drawing) first(ctx context.Context) error {
 		counts[w] = make([]int64, len(d.lines))
 	}
 	short, err := d.shortlist(ctx, 1, d.seed, want, of, func(e raw) int { return e.line() },
-		func(w int, e raw) {
-			if e.other() {
-				counts[w][e.line()]++
+		func(w, chunk int, entries []byte) {
+			d.see(chunk, entries)
+			for ; len(entries) > 0; entries = entries[EntryBytes:] {
+				if e := raw(entries); e.other() && e.line() < len(d.lines) {
+					counts[w][e.line()]++
+				}
 			}
 		})
 	if err != nil {
@@ -350,8 +360,8 @@ func (d *drawing) reserve() {
 
 // shortlist goes over the list and gives, for each pool, its smallest tickets in
 // order, at least want of its of entries (all, where there are fewer). poolOf is an
-// entry's pool, -1 = none; seen, when not nil, is called with every entry.
-func (d *drawing) shortlist(ctx context.Context, round int, seed Hash, want, of []int64, poolOf func(raw) int, seen func(worker int, e raw)) ([][]Win, error) {
+// entry's pool, -1 = none; seen, when not nil, is called with every chunk, once.
+func (d *drawing) shortlist(ctx context.Context, round int, seed Hash, want, of []int64, poolOf func(raw) int, seen func(worker, chunk int, entries []byte)) ([][]Win, error) {
 	return d.shortlistFrom(ctx, round, seed, want, of, marginFirst, poolOf, seen)
 }
 
@@ -359,7 +369,7 @@ func (d *drawing) shortlist(ctx context.Context, round int, seed Hash, want, of 
 // deviations: it is too short with a chance of 10^-9.
 const marginFirst = 6
 
-func (d *drawing) shortlistFrom(ctx context.Context, round int, seed Hash, want, of []int64, first float64, poolOf func(raw) int, seen func(worker int, e raw)) ([][]Win, error) {
+func (d *drawing) shortlistFrom(ctx context.Context, round int, seed Hash, want, of []int64, first float64, poolOf func(raw) int, seen func(worker, chunk int, entries []byte)) ([][]Win, error) {
 	margin := slices.Repeat([]float64{first}, len(want))
 	for {
 		short, err := d.below(ctx, round, seed, thresholds(want, of, margin), poolOf, seen)
@@ -410,7 +420,7 @@ func thresholds(want, of []int64, margin []float64) []uint64 {
 
 // below is all entries whose tickets are not above their pool's threshold, by pool,
 // in order.
-func (d *drawing) below(ctx context.Context, round int, seed Hash, threshold []uint64, poolOf func(raw) int, seen func(int, raw)) ([][]Win, error) {
+func (d *drawing) below(ctx context.Context, round int, seed Hash, threshold []uint64, poolOf func(raw) int, seen func(worker, chunk int, entries []byte)) ([][]Win, error) {
 	found := make([][][]Win, workers())
 	for w := range found {
 		found[w] = make([][]Win, len(threshold))
@@ -419,14 +429,14 @@ func (d *drawing) below(ctx context.Context, round int, seed Hash, threshold []u
 	if d.progress != nil {
 		progress = func(done int64) { d.progress(round, done) }
 	}
-	err := d.l.scan(ctx, progress, func(w, _ int, entries []byte) error {
+	err := d.l.scan(ctx, progress, func(w, chunk int, entries []byte) error {
+		if seen != nil {
+			seen(w, chunk, entries)
+		}
 		for ; len(entries) > 0; entries = entries[EntryBytes:] {
 			b := raw(entries[:EntryBytes])
 			if b.line() >= len(d.lines) {
 				return fmt.Errorf("lottery: entry %x is for line %d, the stock list ends at %d", b.id(), b.line(), len(d.lines)-1)
-			}
-			if seen != nil {
-				seen(w, b)
 			}
 			pool := poolOf(b)
 			if pool < 0 || threshold[pool] == 0 {

@@ -170,6 +170,9 @@ func (t tree) list() (h Hash) {
 	return h
 }
 
+// digest keeps that of a chunk's bytes: a fifth of the work of its tree.
+func (t tree) digest(chunk int, entries []byte) { t.bytes[chunk] = sha256.Sum256(entries) }
+
 func (t tree) root() Hash { return rootOf(append([]Hash(nil), t.chunks...)) }
 
 // limits are what an entry must keep to so as to be in a day's list.

@@ -90,7 +90,9 @@ func (s *sorter) spread() {
 			if len(*b) == cap(*b) {
 				*b = s.keep(e[0], *b)
 			}
-			*b = append(*b, e[:EntryBytes]...)
+			n := len(*b)
+			*b = (*b)[:n+EntryBytes]
+			put((*b)[n:], e)
 		}
 		s.free <- batch
 	}
@@ -98,6 +100,9 @@ func (s *sorter) spread() {
 		s.keep(byte(i), b)
 	}
 }
+
+// put copies one entry, without a call.
+func put(to, from []byte) { *(*[EntryBytes]byte)(to) = [EntryBytes]byte(from) }
 
 // keep adds a block to a bucket, in memory while there is room, and gives an empty one.
 func (s *sorter) keep(i byte, block []byte) []byte {
@@ -243,7 +248,7 @@ func (b *bucket) sort(blocks [][]byte) {
 	for _, e := range blocks {
 		for ; len(e) > 0; e = e[EntryBytes:] {
 			k := key(e)
-			copy(b.out[int(b.slots[k])*EntryBytes:], e[:EntryBytes])
+			put(b.out[int(b.slots[k])*EntryBytes:], e)
 			b.slots[k]++ // in the end: where the next key's begin
 		}
 	}
