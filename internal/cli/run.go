@@ -40,8 +40,13 @@ const readyAgain = 30 * time.Second
 
 // untilReady waits until an admin part says that it is ready, at most within.
 func untilReady(ctx context.Context, adminURL string, within time.Duration) error {
+	return again(ctx, within, func() error { return answers(ctx, adminURL+wire.PathReady, 5*time.Second) })
+}
+
+// again tries until it goes well, for so long.
+func again(ctx context.Context, within time.Duration, try func() error) error {
 	for end := time.Now().Add(within); ; {
-		err := answers(ctx, adminURL+wire.PathReady, 5*time.Second)
+		err := try()
 		if err == nil || ctx.Err() != nil || time.Now().After(end) {
 			return err
 		}
@@ -178,8 +183,15 @@ func checkInvariants(ctx context.Context, b *backend, sc *scenarios.Scaled, rec 
 	}
 	// Stock left over is a defect only when people were told that none was left.
 	toldGone := rec.OutcomeCount("submit", "closed")+rec.OutcomeCount("check", "closed")+rec.OutcomeCount("status", "closed") > 0
-	found, err := reference.Reconcile(ctx, b.Ready, backendConfig(sc),
-		reference.Reconciling{Accepted: accepted, Drained: drained.Depth == 0, DemandLeft: toldGone})
+	var found reference.Report
+	_ = again(ctx, readyAgain, func() error { // err says it too; a database that a fault has killed is not back at once
+		found, err = reference.Reconcile(ctx, b.Ready, backendConfig(sc),
+			reference.Reconciling{Accepted: accepted, Drained: drained.Depth == 0, DemandLeft: toldGone})
+		if errors.Is(err, reference.ErrEnvironment) {
+			return err
+		}
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("reconciling: %w", err)
 	}
