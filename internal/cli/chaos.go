@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func (c *chaosCmd) Run(a *app) error {
 				return badInput(err)
 			}
 		}
-		length += sc.Length + betweenRuns
+		length += sc.Length + c.betweenRuns()
 	}
 	dir, err := newRunDir(c.Out, scenarioName(c.Scenario))
 	if err != nil {
@@ -79,6 +80,7 @@ func (c *chaosCmd) Run(a *app) error {
 		return environment(fmt.Errorf("cannot make the folder of the points: %w", err))
 	}
 	var recs []*record.Record
+	var failed error
 	for i, name := range names {
 		if a.ctx.Err() != nil {
 			break
@@ -88,23 +90,34 @@ func (c *chaosCmd) Run(a *app) error {
 			return err
 		}
 		show.say("[%d/%d] %s (about %v left)", i+1, len(names), name, length.Round(time.Second))
-		length -= sc.Length + betweenRuns
+		length -= sc.Length + c.betweenRuns()
 		rec, err := c.measure(a, sc, name, dir, fmt.Sprintf("%02d-", i), show)
 		if err != nil {
-			return err
+			failed = fmt.Errorf("%s: %w", name, err)
+			break // what was measured is worth a report
 		}
 		recs = append(recs, rec)
 		show.say("      %s", recoveryLine(reports.Recover(recs[0], rec)))
 	}
 	set := reportSet{Sweeps: [][]*record.Record{recs}, Command: c.command()}
 	if len(recs) == 0 {
+		if failed != nil {
+			return failed
+		}
 		set.Sweeps = nil
 	}
-	return finish(a, show, dir, c.JSON, set)
+	err = finish(a, show, dir, c.JSON, set)
+	return cmp.Or(failed, err) // the first tells why there is no more
 }
 
-// betweenRuns is what starting, draining and checking a backend takes, about.
-const betweenRuns = 2 * time.Second
+// betweenRuns is what starting, draining and checking a backend takes, about; a
+// deployment's two dozen containers are started anew.
+func (c *chaosCmd) betweenRuns() time.Duration {
+	if c.Deployment != "" {
+		return 12 * time.Second
+	}
+	return 2 * time.Second
+}
 
 // names are the faults to run, the calm run first.
 func (c *chaosCmd) names() (names []string, err error) {

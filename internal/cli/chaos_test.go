@@ -108,3 +108,20 @@ func TestChaosLeavesAReport(t *testing.T) {
 		t.Errorf("with an invariant broken: exit %d\n%s", code, out)
 	}
 }
+
+// What was measured before something failed is in a report all the same.
+func TestChaosThatBreaksOffLeavesAReport(t *testing.T) {
+	whole(t)
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, pointsDir, "01-poison.rec"), 0o755); err != nil { // in the record's way
+		t.Fatal(err)
+	}
+	code, out, stderr := spillway("chaos", "--fault", "poison", "--set", "window.recovery=20s", "--set", "window.to=24s",
+		"--at", "8s", "--for", "8s", "--scale", "1:2000", "--out", dir)
+	if code == 0 || !strings.Contains(stderr, "spillway: poison: ") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	if !strings.Contains(out, "\nnone ") || !exists(filepath.Join(dir, "index.html")) {
+		t.Errorf("no report of the first run:\n%s", out)
+	}
+}

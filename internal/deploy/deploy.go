@@ -83,13 +83,17 @@ func open(ctx context.Context, project string, clk clock.Clock, run func(context
 }
 
 // docker runs one command of Docker's command line.
-func docker(ctx context.Context, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+func docker(whole context.Context, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(whole, callTimeout)
 	defer cancel()
 	var out, said bytes.Buffer
 	cmd := exec.CommandContext(ctx, "docker", args...)
 	cmd.Stdout, cmd.Stderr = &out, &said
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if err != nil && ctx.Err() != nil && whole.Err() == nil {
+		return "", fmt.Errorf("%w: docker %s did not end within %v: the engine hangs, restart it", ErrEngine, args[0], callTimeout)
+	}
+	if err != nil {
 		line, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
 		return "", fmt.Errorf("%w: docker %s: %w: %.200s", ErrEngine, args[0], err, line)
 	}
