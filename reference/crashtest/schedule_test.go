@@ -623,7 +623,7 @@ func TestSameSeedSameSchedule(t *testing.T) {
 // Every crash point kills, with some of everything else around it.
 func TestEveryCrashPoint(t *testing.T) {
 	t.Parallel()
-	want := 20
+	want := 8
 	if testing.Short() {
 		want = 1
 	}
