@@ -69,7 +69,9 @@ func newSorter(dir string, memory int, lim limits) *sorter {
 // add takes one entry.
 func (s *sorter) add(e *Entry) error {
 	if !s.lim.fits(e.Line, e.Senior, e.Entered, e.Edited) || uint(e.Lost) > 255 || e.Line >= LinesMost || e.Entered > millisMost || e.Edited > millisMost {
-		return cmp.Or(e.Check(), s.lim.check(*e))
+		if err := cmp.Or(e.Check(), s.lim.check(*e)); err != nil {
+			return err
+		}
 	}
 	s.batch = e.AppendTo(s.batch)
 	s.total++

@@ -352,11 +352,7 @@ func (w *windows) hold(c *cold, step booking.Step, attempt uint16, pressed, sent
 	w.colds[i] = *c
 	r.held, r.place = true, uint32(len(w.holding))
 	w.holding = append(w.holding, i)
-	if e.outages.at(r.arrived) {
-		e.answer(i, r, booking.Failed, r.arrived)
-		return
-	}
-	e.front(i, r)
+	e.reaches(i, r)
 }
 
 // letGo takes a request off the list of those that are held.

@@ -122,15 +122,19 @@ func (e *evening) post(ref, version uint32, m policy.Move, now time.Duration) {
 func (e *evening) arriveAtServer(i uint64) {
 	r := &e.all[i]
 	r.arrived = e.kernel.Now()
-	if e.outages.at(r.arrived) {
-		e.answer(uint32(i), r, booking.Failed, r.arrived)
-		return
+	e.reaches(uint32(i), r)
+}
+
+// reaches is a request that has come as far as the service, if that is reached at all.
+func (e *evening) reaches(i uint32, r *request) {
+	switch {
+	case e.outages.at(r.arrived):
+		e.answer(i, r, booking.Failed, r.arrived)
+	case static(r.step) && e.edge.on:
+		e.fromEdge(i, r)
+	default:
+		e.front(i, r)
 	}
-	if static(r.step) && e.edge.on {
-		e.fromEdge(uint32(i), r)
-		return
-	}
-	e.front(uint32(i), r)
 }
 
 func static(s booking.Step) bool { return s == booking.StepConfig || s == booking.StepCatalogue }
