@@ -32,7 +32,7 @@ help: ## this list
 build: ## build bin/spillway
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
 
-spike: build ## the opening rush, the same without the layers, a short sweep; one report, under three minutes
+spike: build ## the opening rush, the same without the layers, a short sweep; one report, about three minutes
 	@$(BIN) spike --seed $(SEED) $(ARGS)
 
 sweep: build ## the grid of admission probability and queue depth, on scarce and on ample stock; under ten minutes
