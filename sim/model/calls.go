@@ -149,7 +149,7 @@ func (w *windows) unhurried(now time.Duration) bool {
 		return false
 	}
 	// Who has left may be counted later, unless there are many or it matters.
-	if g.quiet.n+g.quieter.n >= settleFrom || g.limit > 0 && g.c.inside >= g.limit {
+	if g.quiet.n+g.quieter.n+g.foretold.n >= settleFrom || g.limit > 0 && g.c.inside >= g.limit {
 		g.settle(now)
 	}
 	return (g.limit == 0 || g.c.inside < g.limit) && g.slots.isFree(now)
@@ -526,6 +526,11 @@ func (g *gateway) settle(now time.Duration) {
 	}
 	for g.quieter.n > 0 && g.quieter.first() <= now {
 		g.quieter.pop()
+		g.c.inside--
+		g.c.served++
+	}
+	for g.foretold.n > 0 && g.foretold.first() <= now {
+		g.foretold.pop()
 		g.c.inside--
 		g.c.served++
 	}

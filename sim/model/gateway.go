@@ -49,6 +49,7 @@ type gateway struct {
 	up        int  // instances that serve
 	quiet     ring // ends of the services that are nobody's event, see windows.quiet
 	quieter   ring // and of submits, which take longer
+	foretold  ring // and of those that were foreseen
 	calm      bool // such services may be
 	limit     int  // of the in-flight limit; 0 = none
 

@@ -96,6 +96,7 @@ type given struct {
 	count    int64
 	hurried  bool
 	calm     bool
+	number   uint32 // of the shard
 	formFrom uint64
 	gates    []gate // by version
 	outages  outages
@@ -124,7 +125,7 @@ type shard struct {
 	given
 	crowd   // of what the shard leads
 	mail    *mail
-	view    edgeView
+	view    view
 	clients []client
 	cal     *window.Calendar[cold]
 	taken   int64 // the last window taken from the calendar
@@ -149,6 +150,7 @@ type shard struct {
 	cut      moments                  // the same of visits that have lost presses ahead of time
 	lost     []uint32                 // presses lost ahead of time, by second
 	most     uint32                   // presses to lose ahead of time at once
+	paths    paths
 
 	sent     uint64 // requests, all of them answered
 	outcomes [booking.StepPoll + 1][outcomeMax]uint64
@@ -163,14 +165,14 @@ type shard struct {
 	keys, other []uint64
 }
 
-func newShard(w *windows, users int) *shard {
+func newShard(w *windows, number, users int) *shard {
 	e := w.e
 	t := newTally(record.New(e.rec.Header), e.groups)
 	s := &shard{comes: make([]uint8, users), crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
 		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{}, lost: make([]uint32, e.end/time.Second+1),
 		hits: make([]uint32, e.watch.indexOf(e.end)+2),
 		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
-			hurried: w.hurried, calm: w.calm, formFrom: w.formFrom, gates: gatesOf(e.runtimes, &e.program), outages: e.outages, booksBelow: drawsBelow(e.program.BookingShare), givesUpBelow: drawsBelow(e.program.GiveUp),
+			hurried: w.hurried, calm: w.calm, number: uint32(number), formFrom: w.formFrom, gates: gatesOf(e.runtimes, &e.program), outages: e.outages, booksBelow: drawsBelow(e.program.BookingShare), givesUpBelow: drawsBelow(e.program.GiveUp),
 			notice: draw.LawOf(e.program.Notice, e.program.ThinkCV), form: draw.LawOf(e.program.Form, e.program.ThinkCV), luck: e.luck, lucky: e.lucky, program: e.program, runtimes: e.runtimes}}
 	return s
 }
@@ -277,6 +279,7 @@ func (s *shard) do(n int64) {
 		switch which {
 		case 0:
 			s.come()
+			s.reached(n)
 			return
 		case 1:
 			if nextDue&(touched-1) == 0 {
@@ -341,7 +344,8 @@ func (s *shard) touch(as []arrival, from int) {
 	}
 	var sum uint32
 	for _, a := range block(2) {
-		sum += s.clients[a.user>>s.bits].visit
+		c := &s.clients[a.user>>s.bits] // its ends may lie in two lines
+		sum += uint32(c.configAt) + uint32(c.flags)
 	}
 	if s.paged <= pagesNear {
 		s.sink = sum
@@ -438,6 +442,9 @@ func (s *shard) arrive(i int, a arrival, now time.Duration) {
 		}
 		c.recall(s.sc, booking.UserID(a.user))
 	}
+	if c.ahead != 0 {
+		s.cutPath(c, a.user, policy.Superseded, now)
+	}
 	fetches := c.flags&hasConfig == 0 || now-c.configAt >= s.program.ConfigLife // Program.Fetches
 	if fetches {
 		if x := now + s.half; !s.view.has || x-s.view.storedAt >= s.view.life || x+s.half >= s.runEnd || 2*s.half >= s.program.Timeout || s.outages.at(x) {
@@ -448,13 +455,7 @@ func (s *shard) arrive(i int, a arrival, now time.Duration) {
 			return
 		}
 	}
-	group := c.flags >> groupShift
-	if group == groupUnknown {
-		group = uint8(max(policy.ClassOf(s.sc.Population.Classes, booking.UserID(a.user)), 0))
-		if group < groupUnknown {
-			c.flags = c.flags&^(groupUnknown<<groupShift) | group<<groupShift
-		}
-	}
+	group := s.groupOf(c, a.user)
 	s.start(group, now)
 	if c.flags&books != 0 {
 		s.replace(c, a.visit, now)
@@ -529,8 +530,7 @@ func (s *shard) opened(c *client, visit, user uint32, group uint8, books bool, n
 	}
 	v := cold{visit: visit, user: user, group: group, version: uint8(c.version), state: uint8(policy.PhaseNotice)}
 	s.crowd.reached[group][stageBooks]++
-	s.pageOf(visit).waiting++
-	s.schedule(&v, now+s.notice.Of(s.luck.U64(booking.DrawNotice, uint64(visit), 0))) // Program.NoticeRead
+	s.foresee(&v, c, now)
 }
 
 // replace notes that a newer visit takes the place of the user's last.
@@ -789,6 +789,7 @@ func (s *shard) moveAfter(v *cold, window int64) {
 // move gives a user's client to the servers' part in a window, with the hand that
 // needs it there.
 func (s *shard) move(c *client, h *hand, window int64) {
+	c.ahead = 0 // what was foreseen of its visit has come to pass
 	h.carries, h.client = true, *c
 	c.flags |= moved
 	c.configAt = time.Duration(window)
@@ -1065,6 +1066,14 @@ func (s *shard) formAtHand(c *cold, told time.Duration) {
 func (s *shard) close() {
 	end := time.Duration(s.taken+1) << s.shift // before the run's when that was cut short
 	s.cal.All(func(n int64, c *cold) { s.cutShort(c, time.Duration(n)<<s.shift+time.Duration(c.at), end) })
+	if end < s.runEnd {
+		for i := range s.clients {
+			if c := &s.clients[i]; c.ahead != 0 {
+				s.cutPath(c, uint32(i)<<s.bits|s.number, policy.InFlight, end-1)
+			}
+		}
+	}
+	s.countPaths()
 	for _, f := range s.fetches[s.fetched:] {
 		s.alive--
 		s.crowd.ended[f.group][policy.InFlight]++

@@ -81,6 +81,9 @@ type windows struct {
 	told       int
 	onHand     func(uint64)
 	catalogues catalogues
+	foretold   foretold
+	view       view     // what the shards are told
+	wrong      foreseen // answers that came otherwise than was foreseen
 
 	fromShards *des.Lane // what they hand over
 }
@@ -89,7 +92,8 @@ type windows struct {
 // step: for the tests, which want all of them tried.
 type ways struct {
 	atOnce, refused, held, unheld, lent [booking.StepPoll + 1]uint64
-	woken                               uint64 // visits with a ticket whose user was moved meanwhile
+	foretold                            [3]uint64 // by answer: wait, open, closed
+	woken                               uint64    // visits with a ticket whose user was moved meanwhile
 }
 
 // edgeView is what the shards know of the config's copy at the edge. As long as a
@@ -99,6 +103,12 @@ type edgeView struct {
 	storedAt time.Duration
 	life     time.Duration
 	version  uint32
+}
+
+// view is what the shards know of the servers' part.
+type view struct {
+	edgeView
+	foresight
 }
 
 // movedUser is a user whose client is with the servers' part.
@@ -167,7 +177,7 @@ func (e *evening) openWindows() {
 	w.mask = 1<<w.bits - 1
 	users := booking.UserID(e.sc.Population.Users)
 	for i := range 1 << w.bits {
-		w.shards = append(w.shards, newShard(w, int((users+w.mask-booking.UserID(i))>>w.bits)))
+		w.shards = append(w.shards, newShard(w, i, int((users+w.mask-booking.UserID(i))>>w.bits)))
 	}
 	w.out, w.hands = make([][]arrival, len(w.shards)), make([][]hand, len(w.shards))
 	w.heads = make([]callQueue, len(w.shards))
@@ -175,6 +185,7 @@ func (e *evening) openWindows() {
 	w.onHand = w.take
 	w.fromShards = e.kernel.NewLane()
 	w.draw()
+	w.openPaths()
 	e.windows = w
 }
 
@@ -267,14 +278,15 @@ func (w *windows) roundPressers() {
 
 // look lets the shards see what the servers have changed.
 func (w *windows) look() {
-	var view edgeView
+	w.view.edgeView = edgeView{}
 	if d := &w.e.edge; d.on && !d.onQuery {
 		if n := d.entries[edgeKey{object: objectConfig}]; n != nil && n.has {
-			view = edgeView{true, n.storedAt, n.life, n.version}
+			w.view.edgeView = edgeView{true, n.storedAt, n.life, n.version}
 		}
 	}
+	w.foresee(w.step - 1)
 	for _, s := range w.shards {
-		s.view = view
+		s.view = w.view
 	}
 }
 
@@ -327,6 +339,7 @@ func (w *windows) serve(n int64) {
 		w.heads[i] = callQueue{calls: s.calls[n%3]}
 		w.heads[i].look()
 	}
+	w.foretell(n)
 	c := w.nextCall()
 	due, order, ok := k.Peek()
 	for e.err == nil && k.Err() == nil {
@@ -343,7 +356,16 @@ func (w *windows) serve(n int64) {
 				t = nil
 			}
 		}
-		if ok && due < end && (due < at || due == at && order < des.OrderOf(servers, uint64(visit))) {
+		event := ok && due < end && (due < at || due == at && order < des.OrderOf(servers, uint64(visit)))
+		if event {
+			w.serveForetold(due, order)
+		} else {
+			w.serveForetold(at, des.OrderOf(servers, uint64(visit)))
+		}
+		if e.err != nil {
+			break
+		}
+		if event {
 			k.Step()
 			due, order, ok = k.Peek()
 			continue

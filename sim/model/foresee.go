@@ -1,0 +1,464 @@
+package model
+
+import (
+	"errors"
+	"time"
+
+	"spillway/internal/booking"
+	"spillway/internal/policy"
+	"spillway/internal/record"
+	"spillway/sim/des"
+	"spillway/sim/window"
+)
+
+// Before booking opens every status call is told to wait, once all is sold that it is
+// closed, and in between, while stock is ample, that it is open: as long as a slot is
+// free the answer and its moment follow from the moment of the question. So a shard
+// leads a visit through its status calls as soon as its program stands open, and only
+// tells the servers when they will come. These serve them in their order, with every
+// trace that a call leaves, and hold each against what was foreseen. Where that proves
+// wrong once, the run is done again without foreseeing that answer: the record is the
+// same either way.
+//
+// A newer visit of the same user may come between. Then the path is gone once more, from
+// its draws, and what lies beyond that moment is taken back.
+
+// foresight is what the servers' part tells the shards of the answers to come. Whoever
+// asks before booking opens is told to wait.
+type foresight struct {
+	openUntil  time.Duration // calls that reach the servers before are told that booking is open
+	closedFrom time.Duration // and from then on that it is closed; never = not known yet
+}
+
+// foreseen is an answer that may be foreseen, as a bit.
+type foreseen uint8
+
+const (
+	foreseenWait foreseen = 1 << iota
+	foreseenOpen
+	foreseenClosed
+	foreseenAll = foreseenWait | foreseenOpen | foreseenClosed
+)
+
+// paths are what a shard has counted of visits ahead of time, by second of the run: all
+// of these answers take the same time.
+type paths struct {
+	may      foreseen
+	answer   time.Duration // from question to answer
+	last     int64         // no call reaches the servers in this window or later
+	openAt   time.Duration
+	asked    [3][][]uint32 // status calls by answer (wait, open, closed) and group
+	first    []uint32      // those of them that are a visit's first
+	browsed  [][]uint32    // catalogues by group
+	calls    *window.Calendar[uint64]
+	reach    [2][]uint64 // what reaches the servers in a window, by its parity: moments and visits
+	other    []uint64
+	takeback uint64 // visits whose path was cut off
+}
+
+// foreseenAhead is how many windows ahead a shard foresees: as far as its calendars have
+// them at hand.
+const foreseenAhead = ring128s * 3 / 4
+
+// worthForesight is from how many visits in a run on a shard foresees: in a smaller one
+// the servers have few slots, of which none may be free.
+const worthForesight = 5_000_000
+
+// errMistaken ends a run in which something came otherwise than was foreseen.
+var errMistaken = errors.New("foreseen wrongly")
+
+// openPaths lets the shards foresee, if the scenario allows it.
+func (w *windows) openPaths() {
+	e := w.e
+	may := foreseenAll &^ e.opt.unforeseen
+	answer := 2*e.half + e.gateway.statusTakes + e.extra
+	if e.sc.Prediction.Visits < worthForesight && !e.opt.foresee || w.hurried || !e.gateway.calm || len(e.sc.FaultsWithin()) > 0 ||
+		answer >= e.program.Timeout || answer>>w.shift > 1<<15 || e.end >= 1<<openedBits {
+		may = 0
+	}
+	w.view.closedFrom = never
+	for _, s := range w.shards {
+		s.view.foresight = w.view.foresight
+		p := &s.paths
+		p.may, p.answer, p.openAt = may, answer, e.sc.OpenAt
+		p.last = int64((e.end - answer - 2*e.half) >> w.shift)
+		if may == 0 {
+			continue
+		}
+		p.calls = window.NewCalendar[uint64](ring128s)
+		seconds := int(e.end/time.Second) + 1
+		table := func() (byGroup [][]uint32) {
+			for range e.groups {
+				byGroup = append(byGroup, make([]uint32, seconds))
+			}
+			return byGroup
+		}
+		for i := range p.asked {
+			p.asked[i] = table()
+		}
+		p.browsed, p.first = table(), make([]uint32, seconds)
+	}
+}
+
+// answers are the outcomes by their place in paths.asked.
+var answers = [3]booking.Outcome{booking.Wait, booking.Open, booking.Closed}
+
+// answerAt is the place in answers of what is told to a call that reaches the servers at
+// a moment.
+func (f *foresight) answerAt(at, openAt time.Duration) int {
+	switch {
+	case at < openAt:
+		return 0
+	case at < f.closedFrom:
+		return 1
+	}
+	return 2
+}
+
+// foreseenUntil is the window up to which a shard foresees the calls of a visit whose
+// program stands open since a moment.
+func (s *shard) foreseenUntil(opened time.Duration) int64 {
+	until := min(s.taken+foreseenAhead, s.paths.last)
+	at := opened + s.half
+	var kind foreseen
+	switch s.view.answerAt(at, s.paths.openAt) {
+	case 0:
+		kind, until = foreseenWait, min(until, int64(s.paths.openAt>>s.shift))
+	case 1:
+		kind, until = foreseenOpen, min(until, int64(s.view.openUntil>>s.shift))
+	default:
+		kind = foreseenClosed
+	}
+	if s.paths.may&kind == 0 {
+		return 0
+	}
+	return until
+}
+
+// foresee leads a visit, whose program stands open since a moment, as far as its answers
+// are known beforehand, and lets it wait for what comes then.
+func (s *shard) foresee(v *cold, c *client, opened time.Duration) {
+	until := s.foreseenUntil(opened)
+	if until <= int64(opened>>s.shift) {
+		s.pageOf(v.visit).waiting++
+		s.schedule(v, opened+s.notice.Of(s.luck.U64(booking.DrawNotice, uint64(v.visit), 0))) // Program.NoticeRead
+		return
+	}
+	at, final, ends := s.walk(v, opened, until, -1, 1)
+	if ends {
+		s.alive--
+		s.crowd.ended[v.group][final]++
+		if gaveUp(final) {
+			s.tally.count(countGaveUp, at)
+		}
+		c.flags &^= books
+		until = int64((at+s.half)>>s.shift) + 1
+	}
+	c.opensAt(opened, until-int64(opened>>s.shift))
+	if ends {
+		return
+	}
+	s.pageOf(v.visit).waiting++
+	if v.phase() == policy.PhaseForm {
+		s.pressAt(v, at)
+	} else {
+		s.schedule(v, at)
+	}
+}
+
+// walk leads a visit from the moment its program stood open on, through all calls that
+// reach the servers before a window, and counts n for each that it makes after a moment:
+// 1, or -1 to take it back. It returns the moment for which the visit waits then, or when
+// and how it ends; in flight as soon as it waits beyond the run's end.
+func (s *shard) walk(v *cold, opened time.Duration, until int64, after time.Duration, n int32) (at time.Duration, final policy.Final, ends bool) {
+	p := &s.paths
+	limit := time.Duration(until) << s.shift
+	since := opened // it waits until at
+	at = opened + s.notice.Of(s.luck.U64(booking.DrawNotice, uint64(v.visit), 0)) // Program.NoticeRead
+	for {
+		reach := at + s.half
+		if reach >= limit {
+			break
+		}
+		if v.locks > 0 && s.givesUp(v.visit, uint32(v.locks)) {
+			return at, s.program.GivesUp(booking.VisitID(v.visit), v.locks, v.cause(), s.lucky), true
+		}
+		which := s.view.answerAt(reach, p.openAt)
+		v.statuses++
+		told := at + p.answer
+		if at > after {
+			second := at / time.Second
+			p.asked[which][v.group][second] += uint32(n)
+			if v.statuses == 1 {
+				p.first[second] += uint32(n)
+			}
+			// Put a second time it is taken back: see reached.
+			p.calls.Put(int64(reach>>s.shift), uint64(reach&(1<<s.shift-1))<<32|uint64(v.visit))
+			s.events += uint64(int64(n) * 4)
+		}
+		switch which {
+		case 2:
+			return told, policy.SawClosed, true
+		case 1:
+			since = told + 2*s.half
+			if told > after { // the catalogue is at hand
+				p.browsed[v.group][told/time.Second] += uint32(n)
+				s.hits[s.lookOf(told+s.half)] += uint32(n)
+				s.crowd.reached[v.group][stageForm] += uint64(int64(n))
+				s.events += uint64(int64(n) * 3)
+			}
+			stages := v.stages() | 1<<stageForm
+			v.reach(stages)
+			v.state = uint8(policy.PhaseForm) | v.state&^0xf
+			at = since + s.form.Of(s.luck.U64(booking.DrawForm, uint64(v.visit), 0)) // Program.FormFilled
+			return s.waits(since, at)
+		}
+		v.lock(booking.StepStatus, booking.Wait)
+		since, at = told, s.lostUntil(v.visit, uint32(v.locks), told)
+	}
+	return s.waits(since, at)
+}
+
+// waits is what walk returns of a visit that waits from one moment to another.
+func (s *shard) waits(since, at time.Duration) (time.Duration, policy.Final, bool) {
+	if at >= s.runEnd {
+		return since, policy.InFlight, true
+	}
+	return at, 0, false
+}
+
+// gaveUp reports whether a path's end is that the visitor gave up.
+func gaveUp(f policy.Final) bool { return f != policy.SawClosed && f != policy.InFlight }
+
+// cutPath takes back what was foreseen of the last visit of a user beyond a moment, at
+// which a newer one comes or the run ends.
+func (s *shard) cutPath(c *client, user uint32, final policy.Final, now time.Duration) {
+	opened, until := c.opened(s.shift)
+	c.ahead = 0
+	if now-s.paths.answer >= time.Duration(until)<<s.shift { // whatever it asked has been answered
+		return
+	}
+	v := cold{visit: c.visit - 1, user: user, group: s.groupOf(c, user), version: uint8(c.version), state: uint8(policy.PhaseNotice)}
+	at, foreseen, ends := s.walk(&v, opened, until, now, -1)
+	if !ends || at <= now {
+		return // it waits, and hears of it by itself; or it has ended before
+	}
+	s.paths.takeback++
+	s.crowd.ended[v.group][foreseen]--
+	s.crowd.ended[v.group][final]++
+	if gaveUp(foreseen) {
+		s.tally.takeBack(countGaveUp, at)
+	}
+}
+
+// groupOf is the group of a client's user.
+func (s *shard) groupOf(c *client, user uint32) uint8 {
+	group := c.flags >> groupShift
+	if group == groupUnknown {
+		group = uint8(max(policy.ClassOf(s.sc.Population.Classes, booking.UserID(user)), 0))
+		if group < groupUnknown {
+			c.flags = c.flags&^(groupUnknown<<groupShift) | group<<groupShift
+		}
+	}
+	return group
+}
+
+// reached tells the servers of the calls that reach them in a window, in order. What is
+// there twice was taken back.
+func (s *shard) reached(n int64) {
+	p := &s.paths
+	if p.may == 0 {
+		return
+	}
+	keys := p.calls.Take(n, p.reach[n&1][:0])
+	keys, p.other = window.Sort(keys, p.other)
+	left := keys[:0]
+	for i := 0; i < len(keys); i++ {
+		if i+1 < len(keys) && keys[i] == keys[i+1] {
+			i++
+			continue
+		}
+		left = append(left, keys[i])
+	}
+	p.reach[n&1] = left
+}
+
+// countPaths counts in the record what was counted ahead of time.
+func (s *shard) countPaths() {
+	p := &s.paths
+	count := func(step booking.Step, o booking.Outcome, byGroup [][]uint32, took time.Duration) {
+		for group, bySecond := range byGroup {
+			for second, n := range bySecond {
+				if n == 0 {
+					continue
+				}
+				at, n := time.Duration(second)*time.Second, uint64(n)
+				s.tally.countN(countRequests, second, n)
+				s.tally.hist(uint8(step), record.Response, o, uint8(group), at).AddN(took, n)
+				s.tally.hist(uint8(step), record.Service, o, uint8(group), at).AddN(took, n)
+				s.sent += n
+				s.outcomes[step][o] += n
+				if step == booking.StepCatalogue {
+					s.tally.countN(countFirstTries, second, n)
+				}
+			}
+		}
+	}
+	for i, o := range answers {
+		count(booking.StepStatus, o, p.asked[i], p.answer)
+	}
+	count(booking.StepCatalogue, booking.OK, p.browsed, 2*s.half)
+	for second, n := range p.first {
+		if n > 0 {
+			s.tally.countN(countFirstTries, second, uint64(n))
+		}
+	}
+	*p = paths{takeback: p.takeback}
+}
+
+// foretold are the foreseen calls of a window at the servers, those not yet served.
+type foretold struct {
+	from  time.Duration               // the window's start
+	heads [1 << shardBitsMax]uint64   // of each shard the next; noKey = it has none
+	keys  [1 << shardBitsMax][]uint64 // and those that follow
+	n     int                         // shards
+}
+
+const noKey = ^uint64(0)
+
+// first is the key of the next call and whose it is, noKey when there is none.
+func (q *foretold) first() (key uint64, whose int) {
+	key = noKey
+	for i, k := range q.heads[:q.n] {
+		if k < key {
+			key, whose = k, i
+		}
+	}
+	return key, whose
+}
+
+// pop takes the next call of a shard.
+func (q *foretold) pop(whose int) {
+	if k := q.keys[whose]; len(k) > 0 {
+		q.heads[whose], q.keys[whose] = k[0], k[1:]
+	} else {
+		q.heads[whose] = noKey
+	}
+}
+
+// foretell takes what the shards have foreseen of a window.
+func (w *windows) foretell(n int64) {
+	q := &w.foretold
+	q.from, q.n = time.Duration(n)<<w.shift, len(w.shards)
+	for i, s := range w.shards {
+		q.keys[i] = s.paths.reach[n&1]
+		q.pop(i)
+	}
+}
+
+// serveForetold serves the foreseen calls that come before an event at a moment, of an
+// order in it.
+func (w *windows) serveForetold(at time.Duration, order uint64) {
+	e, g, q := w.e, &w.e.gateway, &w.foretold
+	before := func(key uint64) (now time.Duration, ok bool) {
+		now = q.from + time.Duration(key>>32)
+		return now, key != noKey && (now < at || now == at && des.OrderOf(servers, uint64(uint32(key))) < order)
+	}
+	for {
+		key, whose := q.first()
+		now, ok := before(key)
+		if !ok {
+			return
+		}
+		if !w.unhurried(now) {
+			w.mistaken(foreseen(1) << w.view.answerAt(now, e.sc.OpenAt))
+			return
+		}
+		// As many as there are idle slots for are served at once.
+		room := g.slots.idle
+		if g.limit > 0 {
+			room = min(room, g.limit-g.c.inside)
+		}
+		for ; ok && room > 0; room-- {
+			which := w.view.answerAt(now, e.sc.OpenAt)
+			next, instance := g.after()
+			if which > 0 {
+				o, in, known := w.state(instance, now)
+				if !known || o != answers[which] || which == 1 && !w.catalogueAtHand(now+g.statusTakes+e.extra+e.half, e.end) {
+					w.mistaken(foreseen(1) << which)
+					return
+				}
+				if in != nil {
+					in.read(now, e.soldOut())
+				}
+			}
+			g.serveQuietly(next, e.sc.Gateway.Status, g.statusTakes, now+g.statusTakes, &g.foretold)
+			w.ways.foretold[which]++
+			q.pop(whose)
+			key, whose = q.first()
+			now, ok = before(key)
+		}
+	}
+}
+
+// mistaken ends a run in which something came otherwise than was foreseen.
+func (w *windows) mistaken(kind foreseen) {
+	w.wrong |= kind
+	if w.e.err == nil {
+		w.e.err = errMistaken
+	}
+}
+
+// foresee says what the shards may foresee after the servers have done a window.
+func (w *windows) foresee(done int64) {
+	e, g := w.e, &w.e.gateway
+	now := time.Duration(done+1) << w.shift
+	f := &w.view.foresight
+	if e.closedCheck && f.closedFrom == never && e.soldOut() && now >= e.sc.OpenAt {
+		closed := true
+		for i := range g.instances {
+			closed = closed && g.instances[i].has && g.instances[i].soldOut
+		}
+		if closed {
+			f.closedFrom = now
+			if f.openUntil > now {
+				w.mistaken(foreseenOpen)
+			}
+		}
+	}
+	if f.closedFrom != never {
+		return
+	}
+	until := e.end
+	for _, key := range [2]uint8{objectChinese, objectEnglish} {
+		n := e.edge.entries[edgeKey{object: key}]
+		if !e.edge.on || n == nil || !n.has {
+			return
+		}
+		until = min(until, n.storedAt+n.life-2*e.half-e.extra-g.statusTakes)
+	}
+	if e.closedCheck {
+		// No more is taken than the slots can serve of submits, and those at work.
+		left := e.stock.total - g.slots.n
+		if left <= 0 {
+			return
+		}
+		until = min(until, now+time.Duration(float64(left)/float64(g.slots.n)*float64(g.submitTakes)))
+	}
+	f.openUntil = max(f.openUntil, until)
+}
+
+// openedBits bounds the moment that a client remembers: 78 hours.
+const openedBits = 48
+
+// opensAt remembers when the program stood open and for how many windows its path is
+// foreseen.
+func (c *client) opensAt(at time.Duration, windows int64) {
+	c.openedLow, c.openedHigh, c.ahead = uint32(at), uint16(at>>32), uint16(windows)
+}
+
+// opened is what opensAt has remembered, and the window that the path ends before.
+func (c *client) opened(shift uint) (at time.Duration, until int64) {
+	at = time.Duration(c.openedHigh)<<32 | time.Duration(c.openedLow)
+	return at, int64(at>>shift) + int64(c.ahead)
+}

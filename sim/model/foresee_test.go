@@ -1,0 +1,78 @@
+package model
+
+import (
+	"cmp"
+	"testing"
+	"time"
+
+	"spillway/scenarios"
+)
+
+// foreseeing runs a scenario whose answers are foreseen however small it is, holds it
+// against the plain engine's record, and returns what its servers' part has seen.
+func foreseeing(t *testing.T, sc *scenarios.Scaled, opt Options) *windows {
+	t.Helper()
+	plain := opt
+	plain.Plain = true
+	want := run(t, sc, plain)
+	opt.foresee = true
+	e, err := newEvening(sc, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.run(t.Context())
+	w := *e.windows
+	if w.wrong != 0 {
+		got := run(t, sc, opt) // once more without
+		for _, d := range differences(want, got) {
+			t.Errorf("windows of 2^%d ns, foreseen wrongly: plain · windows: %s", w.shift, d)
+		}
+		return &w
+	}
+	if err := cmp.Or(e.err, e.kernel.Err(), e.finish(false)); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range differences(want, e.rec) {
+		t.Errorf("windows of 2^%d ns: plain · windows: %s", w.shift, d)
+	}
+	if want.Digest() != e.rec.Digest() {
+		t.Errorf("windows of 2^%d ns: the digests differ", w.shift)
+	}
+	return &w
+}
+
+// With slots enough that every answer comes as foreseen, and users so few that many open
+// the program again meanwhile, the record is the plain engine's.
+func TestForesightGivesThePlainRecord(t *testing.T) {
+	for name, set := range map[string][]string{
+		"sold out":        nil,
+		"ample":           {"stock.reservations", "10_000_000 reservations"},
+		"same people":     {"population.users", "200_000 users", "visitor.config_life", "5s"},
+		"hardly a pass":   {"population.users", "500_000 users", "stock.reservations", "10_000_000 reservations", "admission.gate", "coin", "admission.probability", "1%", "visitor.give_up", "5%"},
+		"polite":          {"visitor.honours_retry_after", "on", "visitor.jitter", "on", "gateway.retry_after", "7s"},
+		"no closed flag":  {"layers.closed", "off"},
+		"short catalogue": {"edge.catalogue_life", "7s", "edge.config_life", "1s"},
+		"no think time":   {"visitor.think_cv", "0 x"},
+		"in-flight limit": {"gateway.in_flight", "1_000_000 requests"},
+		"dear polls":      {"gateway.poll", "3 units", "gateway.status", "0.3 units"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sc := scaled(t, "suikang-2020-01-31", 1.0/200, 1, 3, append([]string{"window.from", "-60s", "window.to", "90s", "gateway.capacity", "1_000_000 units/s"}, set...)...)
+			var told [3]uint64
+			var cut uint64
+			for _, opt := range []Options{{}, {windowShift: 29, shardBits: 4, Network: 20 * time.Millisecond}, {windowShift: 23, shardBits: 2}} {
+				w := foreseeing(t, sc, opt)
+				if w.wrong != 0 {
+					t.Errorf("windows of 2^%d ns: answers %b were foreseen wrongly", w.shift, w.wrong)
+				}
+				for i, n := range w.ways.foretold {
+					told[i] += n
+				}
+				for _, s := range w.shards {
+					cut += s.paths.takeback
+				}
+			}
+			t.Log(told, cut)
+		})
+	}
+}
