@@ -76,8 +76,7 @@ func (s *shard) lookAhead(arrivals int) uint32 {
 // pressAt lets a visit wait that presses at a moment unless it gives up then: past all
 // the presses that it loses.
 func (s *shard) pressAt(c *cold, due time.Duration) {
-	g := &s.gates[c.version]
-	if !g.loses || due >= s.runEnd {
+	if !s.gates[c.version].loses || due >= s.runEnd {
 		s.schedule(c, due)
 		return
 	}
@@ -86,13 +85,26 @@ func (s *shard) pressAt(c *cold, due time.Duration) {
 		s.schedule(c, due)
 		return
 	}
+	before := c.presses
+	due, _ = s.lose(c, due, uint32(before)+s.most, s.runEnd, -1, 1)
+	if n := c.presses - before; n > 0 {
+		*c.lost() = n
+		*word |= ahead << shift
+	}
+	s.schedule(c, due)
+}
+
+// lose leads a visit that presses at a moment past the presses that it loses before a
+// limit, so many of them at the most, and counts n for each after a moment: 1, or -1 to
+// take it back. It returns when the visit presses that does not lose as far as is known
+// here, or gives up.
+func (s *shard) lose(c *cold, due time.Duration, most uint32, limit, after time.Duration, n int32) (at time.Duration, givesUp bool) {
+	g := &s.gates[c.version]
 	var (
 		id      = uint64(c.visit)
 		presses = uint32(c.presses)
 		locks   = uint32(c.locks)
 		locked  = c.phase() == policy.PhaseLocked
-		first   = due
-		most    = presses + s.most
 		line    policy.CoinLine
 		later   uint64 // the draw at next, if it was drawn with the one before
 		drawn   bool
@@ -100,8 +112,8 @@ func (s *shard) pressAt(c *cold, due time.Duration) {
 	if g.coin {
 		line = s.runtimes[c.version].Coin.Line(booking.UserID(c.user), due)
 	}
-	for presses < most {
-		if locked && s.givesUp(c.visit, locks) {
+	for presses < most && due < limit {
+		if givesUp = locked && s.givesUp(c.visit, locks); givesUp {
 			break
 		}
 		next := s.lostUntil(c.visit, locks+1, due)
@@ -121,25 +133,36 @@ func (s *shard) pressAt(c *cold, due time.Duration) {
 		if u>>(64-unitBits) < g.passes {
 			break
 		}
-		s.lost[due/time.Second]++
+		if presses == 0 {
+			c.first = due
+		}
+		if due > after {
+			s.lost[due/time.Second] += uint32(n)
+			s.events += uint64(int64(n))
+			if presses == 0 {
+				s.countFirst(c.group, due, n)
+			}
+		}
 		presses++
 		locks++
 		locked = true
 		due = next
 	}
-	if n := presses - uint32(c.presses); n > 0 {
-		if c.presses == 0 {
-			c.first = first
-			s.crowd.reached[c.group][stagePressed]++
-			s.tally.count(countFirst, first)
-		}
-		s.events += uint64(n)
+	if presses > uint32(c.presses) {
 		c.presses, c.locks = uint16(presses), uint16(locks-1)
 		c.lock(booking.StepSubmit, 0)
-		*c.lost() = uint16(n)
-		*word |= ahead << shift
 	}
-	s.schedule(c, due)
+	return due, givesUp
+}
+
+// countFirst counts a visit's first press, or takes it back.
+func (s *shard) countFirst(group uint8, at time.Duration, n int32) {
+	s.crowd.reached[group][stagePressed] += uint64(int64(n))
+	if n > 0 {
+		s.tally.count(countFirst, at)
+	} else {
+		s.tally.takeBack(countFirst, at)
+	}
 }
 
 // givesUp is whether Program.GivesUp says so.
@@ -172,8 +195,7 @@ func (s *shard) takeBack(c *cold, due, then time.Duration) time.Duration {
 		s.events--
 		s.lost[at/time.Second]--
 		if c.presses == 0 {
-			s.crowd.reached[c.group][stagePressed]--
-			s.tally.takeBack(countFirst, at)
+			s.countFirst(c.group, at, -1)
 		}
 	}
 	return due
@@ -192,7 +214,11 @@ func (s *shard) overtaken(c *cold, word *uint64, shift uint32, due time.Duration
 // short at a moment.
 func (s *shard) cutShort(c *cold, due, at time.Duration) {
 	final := policy.InFlight
-	if word, shift := s.bitsOf(c.visit); *word>>shift&ahead != 0 {
+	word, shift := s.bitsOf(c.visit)
+	if *word>>shift&settled != 0 {
+		return
+	}
+	if *word>>shift&ahead != 0 {
 		then, replaced := s.cut.take(c.visit)
 		if !replaced {
 			then = at - 1

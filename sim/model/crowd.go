@@ -23,11 +23,11 @@ type crowd struct {
 	pressers pressers
 }
 
-func newCrowd(t *tally, length time.Duration) crowd {
+func newCrowd(t *tally, length time.Duration, exact int) crowd {
 	n := len(t.groups)
 	// A line to spare, so that no two crowds count in the same one.
 	return crowd{tally: t, started: make([]uint64, n, n+8), reached: make([][stageConfirmed + 1]uint64, n, n+1),
-		ended: make([][finalsMax]uint64, n, n+1), pressers: pressers{width: pressWidth(length)}}
+		ended: make([][finalsMax]uint64, n, n+1), pressers: pressers{width: pressWidth(length), exact: cmp.Or(exact, pressersMax)}}
 }
 
 // finalsMax is more than there are finals, and a power of two.
@@ -161,6 +161,7 @@ func (c *crowd) groupsOf() (out []record.Group) {
 // run (82 ms of six hours), so that fifty million of them cost no more than a million.
 type pressers struct {
 	width time.Duration
+	exact int // so many are remembered exactly
 	list  []presser
 	bins  [][2]uint32 // not confirmed, confirmed; nil = exact
 	n     uint64
@@ -187,7 +188,7 @@ func (p *pressers) add(at time.Duration, visit uint32, confirmed bool) {
 		return
 	}
 	p.list = append(p.list, presser{at, visit, confirmed})
-	if len(p.list) > pressersMax {
+	if len(p.list) > p.exact {
 		p.round()
 	}
 }
@@ -199,6 +200,12 @@ func (p *pressers) bin(at time.Duration, confirmed bool) {
 	} else {
 		p.bins[i][0]++
 	}
+}
+
+// takeBack takes one back who was not confirmed, when moments are not exact any more.
+func (p *pressers) takeBack(at time.Duration) {
+	p.n--
+	p.bins[min(max(int(at/p.width), 0), pressersBins)][0]--
 }
 
 // round gives up exact moments.
@@ -215,7 +222,7 @@ func (p *pressers) round() {
 
 func (p *pressers) merge(o *pressers) {
 	p.n += o.n
-	if p.n > pressersMax || o.bins != nil {
+	if p.n > uint64(p.exact) || o.bins != nil {
 		p.round()
 		o.round()
 		for i, b := range o.bins {

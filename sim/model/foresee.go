@@ -2,6 +2,7 @@ package model
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"spillway/internal/booking"
@@ -43,17 +44,17 @@ const (
 // paths are what a shard has counted of visits ahead of time, by second of the run: all
 // of these answers take the same time.
 type paths struct {
-	may      foreseen
-	answer   time.Duration // from question to answer
-	last     int64         // no call reaches the servers in this window or later
-	openAt   time.Duration
-	asked    [3][][]uint32 // status calls by answer (wait, open, closed) and group
-	first    []uint32      // those of them that are a visit's first
-	browsed  [][]uint32    // catalogues by group
-	calls    *window.Calendar[uint64]
-	reach    [2][]uint64 // what reaches the servers in a window, by its parity: moments and visits
-	other    []uint64
-	takeback uint64 // visits whose path was cut off
+	may     foreseen
+	answer  time.Duration // from question to answer
+	last    int64         // no call reaches the servers in this window or later
+	openAt  time.Duration
+	asked   [3][][]uint32 // status calls by answer (wait, open, closed) and group
+	first   []uint32      // those of them that are a visit's first
+	browsed [][]uint32    // catalogues by group
+	calls   *window.Calendar[uint64]
+	reach   [2][]uint64 // what reaches the servers in a window, by its parity: moments and visits
+	other   []uint64
+	cut     uint64 // visits whose path was cut off
 }
 
 // foreseenAhead is how many windows ahead a shard foresees: as far as its calendars have
@@ -144,45 +145,48 @@ func (s *shard) foresee(v *cold, c *client, opened time.Duration) {
 		s.schedule(v, opened+s.notice.Of(s.luck.U64(booking.DrawNotice, uint64(v.visit), 0))) // Program.NoticeRead
 		return
 	}
-	at, final, ends := s.walk(v, opened, until, -1, 1)
+	// A press that is taken back may be a first one, and those who pressed first are
+	// remembered one by one, until they are too many.
+	presses := s.pressers.bins != nil
+	at, final, ends := s.walk(v, opened, until, presses, -1, 1)
 	if ends {
 		s.alive--
 		s.crowd.ended[v.group][final]++
 		if gaveUp(final) {
 			s.tally.count(countGaveUp, at)
 		}
+		if v.presses > 0 {
+			s.pressers.add(v.first, v.visit, false)
+		}
 		c.flags &^= books
 		until = int64((at+s.half)>>s.shift) + 1
 	}
-	c.opensAt(opened, until-int64(opened>>s.shift))
+	c.opensAt(opened, until-int64(opened>>s.shift), presses)
 	if ends {
 		return
 	}
 	s.pageOf(v.visit).waiting++
-	if v.phase() == policy.PhaseForm {
+	if v.phase() == policy.PhaseForm && !presses {
 		s.pressAt(v, at)
 	} else {
 		s.schedule(v, at)
 	}
 }
 
-// walk leads a visit from the moment its program stood open on, through all calls that
-// reach the servers before a window, and counts n for each that it makes after a moment:
-// 1, or -1 to take it back. It returns the moment for which the visit waits then, or when
-// and how it ends; in flight as soon as it waits beyond the run's end.
-func (s *shard) walk(v *cold, opened time.Duration, until int64, after time.Duration, n int32) (at time.Duration, final policy.Final, ends bool) {
+// walk leads a visit from the moment its program stood open on, through all that it does
+// before a window, its lost presses included or not, and counts n for what it does after a
+// moment: 1, or -1 to take it back. It returns the moment for which the visit waits then,
+// or when and how it ends; in flight as soon as it waits beyond the run's end.
+func (s *shard) walk(v *cold, opened time.Duration, until int64, presses bool, after time.Duration, n int32) (at time.Duration, final policy.Final, ends bool) {
 	p := &s.paths
 	limit := time.Duration(until) << s.shift
-	since := opened // it waits until at
+	since := opened                                                               // it waits until at
 	at = opened + s.notice.Of(s.luck.U64(booking.DrawNotice, uint64(v.visit), 0)) // Program.NoticeRead
-	for {
-		reach := at + s.half
-		if reach >= limit {
-			break
-		}
+	for at+s.half < limit {
 		if v.locks > 0 && s.givesUp(v.visit, uint32(v.locks)) {
 			return at, s.program.GivesUp(booking.VisitID(v.visit), v.locks, v.cause(), s.lucky), true
 		}
+		reach := at + s.half
 		which := s.view.answerAt(reach, p.openAt)
 		v.statuses++
 		told := at + p.answer
@@ -196,10 +200,10 @@ func (s *shard) walk(v *cold, opened time.Duration, until int64, after time.Dura
 			p.calls.Put(int64(reach>>s.shift), uint64(reach&(1<<s.shift-1))<<32|uint64(v.visit))
 			s.events += uint64(int64(n) * 4)
 		}
-		switch which {
-		case 2:
+		if which == 2 {
 			return told, policy.SawClosed, true
-		case 1:
+		}
+		if which == 1 {
 			since = told + 2*s.half
 			if told > after { // the catalogue is at hand
 				p.browsed[v.group][told/time.Second] += uint32(n)
@@ -207,20 +211,20 @@ func (s *shard) walk(v *cold, opened time.Duration, until int64, after time.Dura
 				s.crowd.reached[v.group][stageForm] += uint64(int64(n))
 				s.events += uint64(int64(n) * 3)
 			}
-			stages := v.stages() | 1<<stageForm
-			v.reach(stages)
-			v.state = uint8(policy.PhaseForm) | v.state&^0xf
+			v.reached |= formReached
+			v.state = uint8(policy.PhaseForm)
 			at = since + s.form.Of(s.luck.U64(booking.DrawForm, uint64(v.visit), 0)) // Program.FormFilled
-			return s.waits(since, at)
+			if presses && s.gates[v.version].loses {
+				var givesUp bool
+				if at, givesUp = s.lose(v, at, math.MaxUint16, limit, after, n); givesUp {
+					return at, s.program.GivesUp(booking.VisitID(v.visit), v.locks, 0, s.lucky), true
+				}
+			}
+			break
 		}
 		v.lock(booking.StepStatus, booking.Wait)
 		since, at = told, s.lostUntil(v.visit, uint32(v.locks), told)
 	}
-	return s.waits(since, at)
-}
-
-// waits is what walk returns of a visit that waits from one moment to another.
-func (s *shard) waits(since, at time.Duration) (time.Duration, policy.Final, bool) {
 	if at >= s.runEnd {
 		return since, policy.InFlight, true
 	}
@@ -233,22 +237,37 @@ func gaveUp(f policy.Final) bool { return f != policy.SawClosed && f != policy.I
 // cutPath takes back what was foreseen of the last visit of a user beyond a moment, at
 // which a newer one comes or the run ends.
 func (s *shard) cutPath(c *client, user uint32, final policy.Final, now time.Duration) {
-	opened, until := c.opened(s.shift)
+	opened, until, presses := c.opened(s.shift)
 	c.ahead = 0
 	if now-s.paths.answer >= time.Duration(until)<<s.shift { // whatever it asked has been answered
 		return
 	}
 	v := cold{visit: c.visit - 1, user: user, group: s.groupOf(c, user), version: uint8(c.version), state: uint8(policy.PhaseNotice)}
-	at, foreseen, ends := s.walk(&v, opened, until, now, -1)
-	if !ends || at <= now {
-		return // it waits, and hears of it by itself; or it has ended before
+	at, foreseen, ends := s.walk(&v, opened, until, presses, now, -1)
+	if at <= now {
+		return // it has ended before, or goes on
 	}
-	s.paths.takeback++
-	s.crowd.ended[v.group][foreseen]--
+	s.paths.cut++
+	switch {
+	case ends:
+		s.crowd.ended[v.group][foreseen]--
+		if gaveUp(foreseen) {
+			s.tally.takeBack(countGaveUp, at)
+		}
+		if v.presses > 0 && v.first > now {
+			s.pressers.takeBack(v.first)
+		}
+	case v.presses > 0:
+		s.alive--
+		word, shift := s.bitsOf(v.visit)
+		*word |= settled << shift
+		if v.first <= now {
+			s.pressers.add(v.first, v.visit, false)
+		}
+	default:
+		return // it waits, and hears of it by itself
+	}
 	s.crowd.ended[v.group][final]++
-	if gaveUp(foreseen) {
-		s.tally.takeBack(countGaveUp, at)
-	}
 }
 
 // groupOf is the group of a client's user.
@@ -313,7 +332,7 @@ func (s *shard) countPaths() {
 			s.tally.countN(countFirstTries, second, uint64(n))
 		}
 	}
-	*p = paths{takeback: p.takeback}
+	*p = paths{cut: p.cut}
 }
 
 // foretold are the foreseen calls of a window at the servers, those not yet served.
@@ -448,17 +467,20 @@ func (w *windows) foresee(done int64) {
 	f.openUntil = max(f.openUntil, until)
 }
 
-// openedBits bounds the moment that a client remembers: 78 hours.
-const openedBits = 48
+// openedBits bounds the moment that a client remembers: 39 hours.
+const openedBits = 47
 
-// opensAt remembers when the program stood open and for how many windows its path is
-// foreseen.
-func (c *client) opensAt(at time.Duration, windows int64) {
+// opensAt remembers when the program stood open, for how many windows its path is foreseen
+// and whether with its presses.
+func (c *client) opensAt(at time.Duration, windows int64, presses bool) {
 	c.openedLow, c.openedHigh, c.ahead = uint32(at), uint16(at>>32), uint16(windows)
+	if presses {
+		c.openedHigh |= 1 << (openedBits - 32)
+	}
 }
 
 // opened is what opensAt has remembered, and the window that the path ends before.
-func (c *client) opened(shift uint) (at time.Duration, until int64) {
-	at = time.Duration(c.openedHigh)<<32 | time.Duration(c.openedLow)
-	return at, int64(at>>shift) + int64(c.ahead)
+func (c *client) opened(shift uint) (at time.Duration, until int64, presses bool) {
+	at = time.Duration(c.openedHigh&(1<<(openedBits-32)-1))<<32 | time.Duration(c.openedLow)
+	return at, int64(at>>shift) + int64(c.ahead), c.openedHigh>>(openedBits-32) != 0
 }

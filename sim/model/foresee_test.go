@@ -60,7 +60,7 @@ func TestForesightGivesThePlainRecord(t *testing.T) {
 			sc := scaled(t, "suikang-2020-01-31", 1.0/200, 1, 3, append([]string{"window.from", "-60s", "window.to", "90s", "gateway.capacity", "1_000_000 units/s"}, set...)...)
 			var told [3]uint64
 			var cut uint64
-			for _, opt := range []Options{{}, {windowShift: 29, shardBits: 4, Network: 20 * time.Millisecond}, {windowShift: 23, shardBits: 2}} {
+			for _, opt := range []Options{{}, {windowShift: 29, shardBits: 4, Network: 20 * time.Millisecond}, {windowShift: 23, shardBits: 2}, {exactPressers: 50}, {exactPressers: 50, windowShift: 25, shardBits: 4}} {
 				w := foreseeing(t, sc, opt)
 				if w.wrong != 0 {
 					t.Errorf("windows of 2^%d ns: answers %b were foreseen wrongly", w.shift, w.wrong)
@@ -69,7 +69,7 @@ func TestForesightGivesThePlainRecord(t *testing.T) {
 					told[i] += n
 				}
 				for _, s := range w.shards {
-					cut += s.paths.takeback
+					cut += s.paths.cut
 				}
 			}
 			t.Log(told, cut)

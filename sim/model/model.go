@@ -40,9 +40,10 @@ type Options struct {
 	// own goroutine. nil = nobody watches.
 	Progress func(Progress)
 
-	windowShift uint // for tests: a window of 2^n ns; 0 = chosen
-	shardBits   int  // for tests: 2^(n-1) shards; 0 = chosen
-	foresee     bool // for tests: however small the run is
+	windowShift   uint // for tests: a window of 2^n ns; 0 = chosen
+	shardBits     int  // for tests: 2^(n-1) shards; 0 = chosen
+	foresee       bool // for tests: however small the run is
+	exactPressers int  // for tests: pressers that are remembered one by one; 0 = chosen
 
 	unforeseen foreseen // answers that came otherwise than was foreseen in an earlier attempt
 }

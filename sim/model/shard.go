@@ -75,6 +75,7 @@ const (
 	dead     uint64 = 1 // a newer visit has taken its place
 	away     uint64 = 2 // with the servers
 	ahead    uint64 = 4 // has lost presses ahead of time
+	settled  uint64 = 8 // has been replaced before what was foreseen of it, and counted
 )
 
 // bitsOf is the word that holds a visit's bits, and where in it they are. The visit's
@@ -168,7 +169,7 @@ type shard struct {
 func newShard(w *windows, number, users int) *shard {
 	e := w.e
 	t := newTally(record.New(e.rec.Header), e.groups)
-	s := &shard{comes: make([]uint8, users), crowd: newCrowd(t, e.end), clients: window.Make[client](users), taken: -1, mail: &mail{},
+	s := &shard{comes: make([]uint8, users), crowd: newCrowd(t, e.end, e.opt.exactPressers), clients: window.Make[client](users), taken: -1, mail: &mail{},
 		cal: window.NewCalendar[cold](ring128s), replaced: map[uint32]time.Duration{}, lost: make([]uint32, e.end/time.Second+1),
 		hits: make([]uint32, e.watch.indexOf(e.end)+2),
 		given: given{sc: e.sc, half: e.half, runEnd: e.end, look: e.watch.every, shift: w.shift, bits: w.bits, count: w.count,
@@ -593,8 +594,10 @@ func (s *shard) forget(visit uint32) {
 func (s *shard) wake(c cold, now time.Duration) {
 	s.events++
 	word, shift := s.bitsOf(c.visit)
-	if *word>>shift&dead != 0 {
-		if *word>>shift&ahead != 0 {
+	if *word>>shift&(dead|settled) != 0 {
+		if *word>>shift&settled != 0 {
+			s.forget(c.visit)
+		} else if *word>>shift&ahead != 0 {
 			s.overtaken(&c, word, shift, now)
 		} else {
 			s.over(&c, policy.Superseded, now)
@@ -1065,7 +1068,6 @@ func (s *shard) formAtHand(c *cold, told time.Duration) {
 // shards up needs room too.
 func (s *shard) close() {
 	end := time.Duration(s.taken+1) << s.shift // before the run's when that was cut short
-	s.cal.All(func(n int64, c *cold) { s.cutShort(c, time.Duration(n)<<s.shift+time.Duration(c.at), end) })
 	if end < s.runEnd {
 		for i := range s.clients {
 			if c := &s.clients[i]; c.ahead != 0 {
@@ -1073,6 +1075,7 @@ func (s *shard) close() {
 			}
 		}
 	}
+	s.cal.All(func(n int64, c *cold) { s.cutShort(c, time.Duration(n)<<s.shift+time.Duration(c.at), end) })
 	s.countPaths()
 	for _, f := range s.fetches[s.fetched:] {
 		s.alive--

@@ -107,7 +107,7 @@ func (e *evening) openVisitors() error {
 	if len(e.groups) > 255 {
 		return fmt.Errorf("%d classes: 254 at most", len(e.sc.Population.Classes))
 	}
-	e.crowd = newCrowd(newTally(e.rec, e.groups), e.end)
+	e.crowd = newCrowd(newTally(e.rec, e.groups), e.end, e.opt.exactPressers)
 	begin := func(i uint64) { e.begin(bots[i].Visit, bots[i].User, 0, bots[i].At) }
 	for i, b := range bots {
 		e.kernel.AtKey(b.At, people, uint64(b.Visit), begin, uint64(i))

@@ -269,7 +269,7 @@ func (w *windows) roundPressers() {
 	for _, s := range w.shards {
 		n += s.pressers.n
 	}
-	if n > pressersMax {
+	if n > uint64(w.e.pressers.exact) {
 		for _, s := range w.shards {
 			s.pressers.round()
 		}
