@@ -64,13 +64,17 @@ func gatesOf(runtimes []policy.Runtime, p *policy.Program) []gate {
 const (
 	aheadMost  = 24
 	comesAgain = 0.4
+	pathMost   = 1 << 14
+	comesBack  = 1.5
 )
 
-// lookAhead is how many presses to go ahead while so many visits begin in a window.
-func (s *shard) lookAhead(arrivals int) uint32 {
+// lookAhead is how many presses to go ahead while so many visits begin in a window, and how
+// many windows along a path, which nobody has to wait for who is replaced.
+func (s *shard) lookAhead(arrivals int) (presses uint32, windows int64) {
 	p := &s.program
-	between := float64(len(s.clients)) / float64(arrivals+1) * float64(int64(1)<<s.shift)
-	return uint32(max(1, min(aheadMost, comesAgain*between/float64(p.Lock+(p.HumanMin+p.HumanMax)/2))))
+	between := float64(len(s.clients)) / float64(arrivals+1)
+	presses = uint32(max(1, min(aheadMost, comesAgain*between*float64(int64(1)<<s.shift)/float64(p.Lock+(p.HumanMin+p.HumanMax)/2))))
+	return presses, int64(max(1, min(pathMost, comesBack*between)))
 }
 
 // pressAt lets a visit wait that presses at a moment unless it gives up then: past all

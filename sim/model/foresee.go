@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"time"
@@ -147,8 +148,8 @@ func (s *shard) foresee(v *cold, c *client, opened time.Duration) {
 	}
 	// A press that is taken back may be a first one, and those who pressed first are
 	// remembered one by one, until they are too many.
-	presses := s.pressers.bins != nil
-	at, final, ends := s.walk(v, opened, until, presses, -1, 1)
+	p := path{opened: opened, asks: until, until: s.taken + s.pathAhead, presses: s.pressers.bins != nil}
+	at, final, ends := s.walk(v, &p, -1, 1)
 	if ends {
 		s.alive--
 		s.crowd.ended[v.group][final]++
@@ -159,29 +160,38 @@ func (s *shard) foresee(v *cold, c *client, opened time.Duration) {
 			s.pressers.add(v.first, v.visit, false)
 		}
 		c.flags &^= books
-		until = int64((at+s.half)>>s.shift) + 1
+		p.asks, p.until = 0, int64(at>>s.shift)+1
+	} else if v.phase() == policy.PhaseForm || v.presses > 0 {
+		p.asks, p.until = 0, int64(at>>s.shift) // the press at that moment is not lost ahead of time, whyever
 	}
-	c.opensAt(opened, until-int64(opened>>s.shift), presses)
+	c.remembers(&p, s.shift)
 	if ends {
 		return
 	}
 	s.pageOf(v.visit).waiting++
-	if v.phase() == policy.PhaseForm && !presses {
+	if v.phase() == policy.PhaseForm && !p.presses {
 		s.pressAt(v, at)
 	} else {
 		s.schedule(v, at)
 	}
 }
 
-// walk leads a visit from the moment its program stood open on, through all that it does
-// before a window, its lost presses included or not, and counts n for what it does after a
-// moment: 1, or -1 to take it back. It returns the moment for which the visit waits then,
-// or when and how it ends; in flight as soon as it waits beyond the run's end.
-func (s *shard) walk(v *cold, opened time.Duration, until int64, presses bool, after time.Duration, n int32) (at time.Duration, final policy.Final, ends bool) {
+// path is how a visit is led.
+type path struct {
+	opened  time.Duration // when its program stood open
+	asks    int64         // its calls reach the servers before this window; 0 = all of them, for it waits for none
+	until   int64         // its presses are lost before this one
+	presses bool          // or are not of the path at all
+}
+
+// walk leads a visit along a path, and counts n for what it does after a moment: 1, or -1
+// to take it back. It returns the moment for which the visit waits then, or when and how it
+// ends; in flight as soon as it waits beyond the run's end.
+func (s *shard) walk(v *cold, way *path, after time.Duration, n int32) (at time.Duration, final policy.Final, ends bool) {
 	p := &s.paths
-	limit := time.Duration(until) << s.shift
-	since := opened                                                               // it waits until at
-	at = opened + s.notice.Of(s.luck.U64(booking.DrawNotice, uint64(v.visit), 0)) // Program.NoticeRead
+	limit := time.Duration(cmp.Or(way.asks, p.last)) << s.shift
+	since := way.opened
+	at = since + s.notice.Of(s.luck.U64(booking.DrawNotice, uint64(v.visit), 0)) // Program.NoticeRead
 	for at+s.half < limit {
 		if v.locks > 0 && s.givesUp(v.visit, uint32(v.locks)) {
 			return at, s.program.GivesUp(booking.VisitID(v.visit), v.locks, v.cause(), s.lucky), true
@@ -214,9 +224,9 @@ func (s *shard) walk(v *cold, opened time.Duration, until int64, presses bool, a
 			v.reached |= formReached
 			v.state = uint8(policy.PhaseForm)
 			at = since + s.form.Of(s.luck.U64(booking.DrawForm, uint64(v.visit), 0)) // Program.FormFilled
-			if presses && s.gates[v.version].loses {
+			if way.presses && s.gates[v.version].loses {
 				var givesUp bool
-				if at, givesUp = s.lose(v, at, math.MaxUint16, limit, after, n); givesUp {
+				if at, givesUp = s.lose(v, at, math.MaxUint16, time.Duration(way.until)<<s.shift, after, n); givesUp {
 					return at, s.program.GivesUp(booking.VisitID(v.visit), v.locks, 0, s.lucky), true
 				}
 			}
@@ -237,13 +247,13 @@ func gaveUp(f policy.Final) bool { return f != policy.SawClosed && f != policy.I
 // cutPath takes back what was foreseen of the last visit of a user beyond a moment, at
 // which a newer one comes or the run ends.
 func (s *shard) cutPath(c *client, user uint32, final policy.Final, now time.Duration) {
-	opened, until, presses := c.opened(s.shift)
+	p := c.path(s.shift)
 	c.ahead = 0
-	if now-s.paths.answer >= time.Duration(until)<<s.shift { // whatever it asked has been answered
-		return
+	if now-s.paths.answer >= time.Duration(max(p.asks, p.until)+1)<<s.shift {
+		return // all has come to pass
 	}
 	v := cold{visit: c.visit - 1, user: user, group: s.groupOf(c, user), version: uint8(c.version), state: uint8(policy.PhaseNotice)}
-	at, foreseen, ends := s.walk(&v, opened, until, presses, now, -1)
+	at, foreseen, ends := s.walk(&v, &p, now, -1)
 	if at <= now {
 		return // it has ended before, or goes on
 	}
@@ -467,20 +477,36 @@ func (w *windows) foresee(done int64) {
 	f.openUntil = max(f.openUntil, until)
 }
 
-// openedBits bounds the moment that a client remembers: 39 hours.
-const openedBits = 47
+// openedBits bounds the moment that a client remembers: 19 hours.
+const openedBits = 46
 
-// opensAt remembers when the program stood open, for how many windows its path is foreseen
-// and whether with its presses.
-func (c *client) opensAt(at time.Duration, windows int64, presses bool) {
-	c.openedLow, c.openedHigh, c.ahead = uint32(at), uint16(at>>32), uint16(windows)
-	if presses {
-		c.openedHigh |= 1 << (openedBits - 32)
+const (
+	withPresses uint16 = 1 << (15 - iota)
+	waitsToAsk
+)
+
+// remembers keeps a path.
+func (c *client) remembers(p *path, shift uint) {
+	c.openedLow, c.openedHigh = uint32(p.opened), uint16(p.opened>>32)
+	until := p.until
+	if p.presses {
+		c.openedHigh |= withPresses
 	}
+	if p.asks > 0 {
+		c.openedHigh |= waitsToAsk
+		until = p.asks
+	}
+	c.ahead = uint16(until - int64(p.opened>>shift))
 }
 
-// opened is what opensAt has remembered, and the window that the path ends before.
-func (c *client) opened(shift uint) (at time.Duration, until int64, presses bool) {
-	at = time.Duration(c.openedHigh&(1<<(openedBits-32)-1))<<32 | time.Duration(c.openedLow)
-	return at, int64(at>>shift) + int64(c.ahead), c.openedHigh>>(openedBits-32) != 0
+// path is what the client remembers.
+func (c *client) path(shift uint) path {
+	p := path{opened: time.Duration(c.openedHigh&^(withPresses|waitsToAsk))<<32 | time.Duration(c.openedLow), presses: c.openedHigh&withPresses != 0}
+	until := int64(p.opened>>shift) + int64(c.ahead)
+	if c.openedHigh&waitsToAsk != 0 {
+		p.asks = until
+	} else {
+		p.until = until
+	}
+	return p
 }

@@ -140,18 +140,19 @@ type shard struct {
 	until    time.Duration
 	hands    [2][]hand
 
-	fetches  []fetch // in the order of their moments, from fetched on
-	fetched  int
-	late     []cold // due in the window in hand, found after it was taken; sorted
-	pages    []*page
-	spare    []*page
-	paged    int                      // pages in use
-	fresh    []page                   // made, and not yet anybody's
-	replaced map[uint32]time.Duration // visits that are away: when a newer one came
-	cut      moments                  // the same of visits that have lost presses ahead of time
-	lost     []uint32                 // presses lost ahead of time, by second
-	most     uint32                   // presses to lose ahead of time at once
-	paths    paths
+	fetches   []fetch // in the order of their moments, from fetched on
+	fetched   int
+	late      []cold // due in the window in hand, found after it was taken; sorted
+	pages     []*page
+	spare     []*page
+	paged     int                      // pages in use
+	fresh     []page                   // made, and not yet anybody's
+	replaced  map[uint32]time.Duration // visits that are away: when a newer one came
+	cut       moments                  // the same of visits that have lost presses ahead of time
+	lost      []uint32                 // presses lost ahead of time, by second
+	most      uint32                   // presses to lose ahead of time at once
+	pathAhead int64                    // windows in which presses are lost ahead of time
+	paths     paths
 
 	sent     uint64 // requests, all of them answered
 	outcomes [booking.StepPoll + 1][outcomeMax]uint64
@@ -229,7 +230,7 @@ func (s *shard) do(n int64) {
 		s.asksNext = s.asks
 	}
 	arrivals := s.arrivals[n&(drawnAhead-1)]
-	s.most = s.lookAhead(len(arrivals))
+	s.most, s.pathAhead = s.lookAhead(len(arrivals))
 	s.due = s.cal.Take(n, s.due[:0])
 	s.taken = n
 	s.keys = s.keys[:0]
