@@ -79,6 +79,10 @@ func (w *windows) openPaths() {
 		may = 0
 	}
 	w.view.closedFrom = never
+	w.openFrom = e.sc.OpenAt
+	if p := &e.sc.Prediction; p.PeakLoad > calmLoad {
+		w.openFrom = max(w.openFrom, e.rec.Header.RunTime(max(p.PeakAt, p.PeakLoadAt)+pastPeak))
+	}
 	for _, s := range w.shards {
 		s.view.foresight = w.view.foresight
 		p := &s.paths
@@ -455,7 +459,11 @@ func (w *windows) foresee(done int64) {
 			}
 		}
 	}
-	if f.closedFrom != never {
+	busy := float64(g.c.inside) / float64(g.slots.n)
+	width := float64(int64(1) << w.shift)
+	w.load.short += (busy - w.load.short) * min(1, width/5e9)
+	w.load.long += (busy - w.load.long) * min(1, width/30e9)
+	if f.closedFrom != never || now < w.openFrom || w.load.short > calmLoad || w.load.short > w.load.long*1.1 {
 		return
 	}
 	until := e.end
@@ -476,6 +484,14 @@ func (w *windows) foresee(done int64) {
 	}
 	f.openUntil = max(f.openUntil, until)
 }
+
+// calmLoad is up to which share of busy slots all are taken to find one free for the next
+// minute, if it does not grow.
+const calmLoad = 0.5
+
+// pastPeak is how long after the predicted peak, in the scenario's time, the load of the
+// gateways grows no more: people come back to them.
+const pastPeak = time.Minute
 
 // openedBits bounds the moment that a client remembers: 19 hours.
 const openedBits = 46

@@ -82,8 +82,10 @@ type windows struct {
 	onHand     func(uint64)
 	catalogues catalogues
 	foretold   foretold
-	view       view     // what the shards are told
-	wrong      foreseen // answers that came otherwise than was foreseen
+	view       view                          // what the shards are told
+	openFrom   time.Duration                 // "open" is foreseen from then on
+	wrong      foreseen                      // answers that came otherwise than was foreseen
+	load       struct{ short, long float64 } // share of busy slots, averaged over 5 s and over 30
 
 	fromShards *des.Lane // what they hand over
 }

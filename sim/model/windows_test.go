@@ -97,7 +97,7 @@ func TestWindowsGiveThePlainRecord(t *testing.T) {
 				if layer != "" {
 					set = []string{"layers." + layer, "off"}
 				}
-				sameAsPlain(t, possible(scaled(t, name, 1.0/1000, 4, 3, set...)), Options{}, Options{windowShift: 25, shardBits: 1}, Options{windowShift: 27, shardBits: 4})
+				sameAsPlain(t, possible(scaled(t, name, 1.0/1000, 4, 3, set...)), Options{}, Options{windowShift: 25, shardBits: 1}, Options{windowShift: 27, shardBits: 4, foresee: true})
 			})
 		}
 	}
@@ -130,7 +130,7 @@ func TestWindowsGiveThePlainRecordWhenCrowded(t *testing.T) {
 			sc := scaled(t, "suikang-2020-01-31", people, 1, 3, append([]string{"window.from", "-30s", "window.to", "60s"}, set...)...)
 			slow := Options{Network: 20 * time.Millisecond}
 			wide, narrow := slow, slow
-			wide.windowShift, wide.shardBits = 29, 4
+			wide.windowShift, wide.shardBits, wide.foresee = 29, 4, true
 			narrow.windowShift, narrow.shardBits = 23, 2
 			sameAsPlain(t, sc, Options{})
 			sameAs(t, sc, run(t, sc, Options{Plain: true, Network: 20 * time.Millisecond}), slow, wide, narrow)
