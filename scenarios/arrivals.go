@@ -170,6 +170,7 @@ type Stream struct {
 	visit    booking.VisitID
 	last     time.Duration
 	due      float64 // expected visits still to pass before the next one
+	gaps     [gapsDrawn]float64 // of visits, modulo their number
 	bin      int64
 	start    time.Duration
 	mass     float64 // expected visits of the bin
@@ -179,7 +180,23 @@ type Stream struct {
 
 // Stream starts the arrivals from the beginning.
 func (sc *Scaled) Stream() *Stream {
-	return &Stream{sc: sc, last: -1, due: sc.gap(0), bin: binOf(sc.Window.From) - 1}
+	st := &Stream{sc: sc, last: -1, bin: binOf(sc.Window.From) - 1}
+	st.due = st.gap(0)
+	return st
+}
+
+// gapsDrawn is how many gaps are drawn at a time: none of them waits for another.
+const gapsDrawn = 64
+
+// gap is Scaled.gap, asked for one visit after the other.
+func (st *Stream) gap(visit booking.VisitID) float64 {
+	i := visit % gapsDrawn
+	if i == 0 {
+		for j := range st.gaps {
+			st.gaps[j] = st.sc.gap(visit + booking.VisitID(j))
+		}
+	}
+	return st.gaps[i]
 }
 
 // gap is how many visits are expected between a visit and the one before it.
@@ -204,7 +221,7 @@ func (st *Stream) Next() (time.Duration, bool) {
 	}
 	st.last = run
 	st.visit++
-	st.due = sc.gap(st.visit)
+	st.due = st.gap(st.visit)
 	return run, true
 }
 

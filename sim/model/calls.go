@@ -223,16 +223,27 @@ func (in *instanceFlag) read(now time.Duration, soldOut bool) {
 // serveQuietly counts a request that is served from now on and whose end is nobody's
 // event; ends keeps those that take as long.
 func (g *gateway) serveQuietly(next uint16, units float64, takes, end time.Duration, ends *ring) {
-	g.turn++
+	g.entersQuietly(next, 1, units)
+	g.slots.use(takes, end)
+	ends.push(end)
+}
+
+// entersQuietly counts n requests of so many units that are served at once.
+func (g *gateway) entersQuietly(next uint16, n int, units float64) {
+	g.turn += uint64(n)
 	g.next = next
 	g.waiting = 0
 	g.low = false
-	g.c.entered++
-	g.c.offeredUnits += units
-	g.c.workUnits += units
-	g.c.inside++
-	g.slots.use(takes, end)
-	ends.push(end)
+	g.c.entered += uint64(n)
+	g.c.inside += n
+	if units != math.Trunc(units) {
+		for ; n > 1; n-- { // sums of fractions depend on their order
+			g.c.offeredUnits += units
+			g.c.workUnits += units
+		}
+	}
+	g.c.offeredUnits += units * float64(n)
+	g.c.workUnits += units * float64(n)
 }
 
 // follows reports whether a submit that is sent at a moment, after a press at another,

@@ -407,16 +407,21 @@ func (w *windows) serveForetold(at time.Duration, order uint64) {
 			w.mistaken(foreseen(1) << w.view.answerAt(now, e.sc.OpenAt))
 			return
 		}
-		// As many as there are idle slots for are served at once.
+		// As many as there are idle slots for are served at once. No fault ever takes an
+		// instance from a run in which anything is foreseen.
 		room := g.slots.idle
 		if g.limit > 0 {
 			room = min(room, g.limit-g.c.inside)
 		}
-		for ; ok && room > 0; room-- {
+		idle, next, took := room, g.next, 0
+		ends := g.slots.laneOf(g.statusTakes, now+g.statusTakes)
+		for ; ok && took < idle; took++ {
+			if next++; int(next) == len(g.instances) {
+				next = 0
+			}
 			which := w.view.answerAt(now, e.sc.OpenAt)
-			next, instance := g.after()
 			if which > 0 {
-				o, in, known := w.state(instance, now)
+				o, in, known := w.state(next, now)
 				if !known || o != answers[which] || which == 1 && !w.catalogueAtHand(now+g.statusTakes+e.extra+e.half, e.end) {
 					w.mistaken(foreseen(1) << which)
 					return
@@ -425,12 +430,21 @@ func (w *windows) serveForetold(at time.Duration, order uint64) {
 					in.read(now, e.soldOut())
 				}
 			}
-			g.serveQuietly(next, e.sc.Gateway.Status, g.statusTakes, now+g.statusTakes, &g.foretold)
+			if ends != nil {
+				ends.push(now + g.statusTakes)
+			} else {
+				g.slots.use(g.statusTakes, now+g.statusTakes)
+			}
+			g.foretold.push(now + g.statusTakes)
 			w.ways.foretold[which]++
 			q.pop(whose)
 			key, whose = q.first()
 			now, ok = before(key)
 		}
+		if ends != nil {
+			g.slots.idle, g.slots.known = g.slots.idle-took, false
+		}
+		g.entersQuietly(next, took, e.sc.Gateway.Status)
 	}
 }
 

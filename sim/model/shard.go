@@ -331,7 +331,7 @@ func (s *shard) orderTies() {
 }
 
 // touched is how many clients are read ahead at a time.
-const touched = 512
+const touched = 128
 
 // touch reads ahead what arrivals to come will ask for, side by side: it lies anywhere,
 // and waiting for one after the other would be most of the cost. One thing leads to the

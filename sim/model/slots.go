@@ -127,6 +127,17 @@ func (s *slots) use(takes, end time.Duration) {
 	s.push(end)
 }
 
+// laneOf is the lane for services that take so long, the first of which ends at a moment
+// and none sooner than the one before; nil = there is none, and they are pushed one by one.
+func (s *slots) laneOf(takes, end time.Duration) *ring {
+	for i := range s.lanes {
+		if l := &s.lanes[i]; l.takes == takes && (l.ends.n == 0 || l.ends.last() <= end) {
+			return &l.ends
+		}
+	}
+	return nil
+}
+
 func (s *slots) has(takes time.Duration) bool {
 	for i := range s.lanes {
 		if s.lanes[i].takes == takes {

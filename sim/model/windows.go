@@ -211,12 +211,13 @@ func formBelow(p *policy.Program, d time.Duration) uint64 {
 // run plays the evening in windows and reports whether it was cut short.
 func (w *windows) run(ctx context.Context) (partial bool) {
 	e := w.e
-	// The servers and the arrivals are less than half of the work; the second member's
-	// last shards are what the first one helps with.
-	tasks := []func(){func() { w.serve(w.step - 1) }, func() { w.fill(w.step + drawnAhead - 1) }}
+	// Of two members the first has the servers and half of the shards, the second the
+	// other half and the arrivals, which either may take last, for they are short.
+	tasks := []func(){func() { w.serve(w.step - 1) }}
 	for _, s := range w.shards {
 		tasks = append(tasks, func() { s.do(w.step) })
 	}
+	tasks = append(tasks, func() { w.fill(w.step + drawnAhead - 1) })
 	w.crew = window.NewCrew(runtime.GOMAXPROCS(0), tasks...)
 	defer w.crew.Close()
 	for n := range int64(drawnAhead - 1) {
