@@ -52,6 +52,7 @@ type paths struct {
 	asked   [3][][]uint32 // status calls by answer (wait, open, closed) and group
 	first   []uint32      // those of them that are a visit's first
 	browsed [][]uint32    // catalogues by group
+	configs [][]uint32    // configs from the edge by group, not ahead of time
 	calls   *window.Calendar[uint64]
 	reach   [2][]uint64 // what reaches the servers in a window, by its parity: moments and visits
 	other   []uint64
@@ -88,10 +89,6 @@ func (w *windows) openPaths() {
 		p := &s.paths
 		p.may, p.answer, p.openAt = may, answer, e.sc.OpenAt
 		p.last = int64((e.end - answer - 2*e.half) >> w.shift)
-		if may == 0 {
-			continue
-		}
-		p.calls = window.NewCalendar[uint64](ring128s)
 		seconds := int(e.end/time.Second) + 1
 		table := func() (byGroup [][]uint32) {
 			for range e.groups {
@@ -99,6 +96,10 @@ func (w *windows) openPaths() {
 			}
 			return byGroup
 		}
+		if p.configs = table(); may == 0 {
+			continue
+		}
+		p.calls = window.NewCalendar[uint64](ring128s)
 		for i := range p.asked {
 			p.asked[i] = table()
 		}
@@ -331,7 +332,7 @@ func (s *shard) countPaths() {
 				s.tally.hist(uint8(step), record.Service, o, uint8(group), at).AddN(took, n)
 				s.sent += n
 				s.outcomes[step][o] += n
-				if step == booking.StepCatalogue {
+				if step != booking.StepStatus {
 					s.tally.countN(countFirstTries, second, n)
 				}
 			}
@@ -341,6 +342,7 @@ func (s *shard) countPaths() {
 		count(booking.StepStatus, o, p.asked[i], p.answer)
 	}
 	count(booking.StepCatalogue, booking.OK, p.browsed, 2*s.half)
+	count(booking.StepConfig, booking.OK, p.configs, 2*s.half)
 	for second, n := range p.first {
 		if n > 0 {
 			s.tally.countN(countFirstTries, second, uint64(n))

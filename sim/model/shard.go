@@ -354,14 +354,19 @@ func (s *shard) touch(as []arrival, from int) {
 		return
 	}
 	for _, a := range block(1) {
-		if word, _ := s.lastOf(&s.clients[a.user>>s.bits]); word != nil {
-			sum += uint32(*word)
+		if c := &s.clients[a.user>>s.bits]; c.flags&books != 0 { // else it has no visit that waits
+			if word, _ := s.lastOf(c); word != nil {
+				sum += uint32(*word)
+			}
 		}
 	}
-	for _, a := range block(0) {
-		c := &s.clients[a.user>>s.bits]
-		if word, shift := s.lastOf(c); word != nil && *word>>shift&ahead != 0 {
-			sum += s.cut.touch(c.visit - 1)
+	if s.cut.n > cutNear {
+		for _, a := range block(0) {
+			if c := &s.clients[a.user>>s.bits]; c.flags&books != 0 {
+				if word, shift := s.lastOf(c); word != nil && *word>>shift&ahead != 0 {
+					sum += s.cut.touch(c.visit - 1)
+				}
+			}
 		}
 	}
 	s.sink = sum
@@ -471,9 +476,9 @@ func (s *shard) arrive(i int, a arrival, now time.Duration) {
 		c.flags |= books
 	}
 	if fetches {
-		s.sends(policy.Move{Step: booking.StepConfig, Attempt: 1}, now)
 		due := now + 2*s.half
-		s.answer(booking.StepConfig, booking.OK, group, now, now, due)
+		s.paths.configs[group][now/time.Second]++
+		s.events += 3
 		s.hits[s.lookOf(now+s.half)]++
 		if c.holds != policy.HoldNone || s.comesBefore(due, i, a.user) {
 			s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint8(s.view.version), group, willBook})
@@ -553,8 +558,12 @@ func (s *shard) replace(c *client, by uint32, now time.Duration) {
 	}
 }
 
-// pagesNear is how many pages in use stay in the second-level cache by themselves.
-const pagesNear = 32
+// pagesNear is how many pages in use stay in the second-level cache by themselves, and
+// cutNear how many moments of those who were replaced.
+const (
+	pagesNear = 32
+	cutNear   = 4096
+)
 
 // pagesMade is how many pages are made at once, at the most: 4 MiB.
 const pagesMade = 256
