@@ -22,13 +22,13 @@ func foreseeing(t *testing.T, sc *scenarios.Scaled, opt Options) *windows {
 		t.Fatal(err)
 	}
 	e.run(t.Context())
-	w := *e.windows
+	w := e.windows
 	if w.wrong != 0 {
 		got := run(t, sc, opt) // once more without
 		for _, d := range differences(want, got) {
 			t.Errorf("windows of 2^%d ns, foreseen wrongly: plain · windows: %s", w.shift, d)
 		}
-		return &w
+		return w
 	}
 	if err := cmp.Or(e.err, e.kernel.Err(), e.finish(false)); err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func foreseeing(t *testing.T, sc *scenarios.Scaled, opt Options) *windows {
 	if want.Digest() != e.rec.Digest() {
 		t.Errorf("windows of 2^%d ns: the digests differ", w.shift)
 	}
-	return &w
+	return w
 }
 
 // With slots enough that every answer comes as foreseen, and users so few that many open
@@ -125,11 +125,11 @@ func TestForesightCutShort(t *testing.T) {
 			if !e.run(ctx) {
 				t.Fatalf("after %d s: the run was not cut short", seconds)
 			}
-			w := *e.windows
+			w := e.windows
 			if err := cmp.Or(e.err, e.kernel.Err(), e.finish(true)); err != nil {
 				t.Fatalf("after %d s: %v", seconds, err)
 			}
-			return &w
+			return w
 		}
 		want, got := cut(Options{unforeseen: foreseenAll}), cut(Options{foresee: true})
 		for _, w := range []*windows{want, got} {

@@ -131,12 +131,12 @@ type shard struct {
 	cal     *window.Calendar[cold]
 	taken   int64 // the last window taken from the calendar
 
-	arrivals [drawnAhead][]arrival // of windows, modulo drawnAhead
-	comes    []uint8               // by user: of the windows drawn the last in which they come; see mayCome
-	expected int64                 // the first window that is not in comes
-	calls    [3][]call             // status calls by the window in which they reach the servers
-	asks     *[]call               // those that reach them in the window in hand
-	asksNext *[]call               // and those of the next
+	arrivals [drawnKept][]arrival // of windows, modulo drawnKept
+	comes    []uint8              // by user: of the windows drawn the last in which they come; see mayCome
+	expected int64                // the first window that is not in comes
+	calls    [3][]call            // status calls by the window in which they reach the servers
+	asks     *[]call              // those that reach them in the window in hand
+	asksNext *[]call              // and those of the next
 	until    time.Duration
 	hands    [2][]hand
 
@@ -183,7 +183,7 @@ func newShard(w *windows, number, users int) *shard {
 // the window in hand.
 func (s *shard) expect() {
 	for s.expected = max(s.expected, s.taken); s.expected <= s.taken+drawnAhead-2; s.expected++ {
-		for _, a := range s.arrivals[s.expected&(drawnAhead-1)] {
+		for _, a := range s.arrivals[s.expected&(drawnKept-1)] {
 			s.comes[a.user>>s.bits] = uint8(s.expected%255) + 1
 		}
 	}
@@ -192,7 +192,7 @@ func (s *shard) expect() {
 // come forgets the arrivals of the window in hand, at its end.
 func (s *shard) come() {
 	if s.taken < s.expected {
-		for _, a := range s.arrivals[s.taken&(drawnAhead-1)] {
+		for _, a := range s.arrivals[s.taken&(drawnKept-1)] {
 			if c := &s.comes[a.user>>s.bits]; *c == uint8(s.taken%255)+1 {
 				*c = 0
 			}
@@ -229,7 +229,7 @@ func (s *shard) do(n int64) {
 	if n == s.count-1 {
 		s.asksNext = s.asks
 	}
-	arrivals := s.arrivals[n&(drawnAhead-1)]
+	arrivals := s.arrivals[n&(drawnKept-1)]
 	s.most, s.pathAhead = s.lookAhead(len(arrivals))
 	s.due = s.cal.Take(n, s.due[:0])
 	s.taken = n
@@ -501,7 +501,7 @@ func (s *shard) comesBefore(due time.Duration, i int, user uint32) bool {
 		if start >= due {
 			return false
 		}
-		for as := s.arrivals[n&(drawnAhead-1)]; i < len(as); i++ {
+		for as := s.arrivals[n&(drawnKept-1)]; i < len(as); i++ {
 			if start+time.Duration(as[i].at) >= due {
 				return false
 			}
@@ -1096,7 +1096,7 @@ func (s *shard) close() {
 		s.fail("%d visits were replaced ahead of time and never heard of it", s.cut.n)
 	}
 	s.clients, s.comes, s.cut, s.pages, s.spare, s.fresh = nil, nil, moments{}, nil, nil, nil
-	s.cal, s.arrivals, s.calls, s.due, s.keys, s.other = nil, [drawnAhead][]arrival{}, [3][]call{}, nil, nil, nil
+	s.cal, s.arrivals, s.calls, s.due, s.keys, s.other = nil, [drawnKept][]arrival{}, [3][]call{}, nil, nil, nil
 	for sec, n := range s.lost {
 		if n > 0 {
 			s.tally.countN(countPresses, sec, uint64(n))

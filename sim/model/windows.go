@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"spillway/internal/booking"
@@ -43,14 +44,17 @@ type windows struct {
 	bits   uint
 	crew   *window.Crew
 
-	_       [64]byte // what follows is the arrivals' alone
-	sc      *scenarios.Scaled
-	out     [][]arrival // by shard
-	stream  *scenarios.Stream
-	drawn   booking.VisitID // the next visit
-	drawnAt time.Duration   // and when it comes; never = nobody is left
-	filled  [drawnAhead]int // arrivals of a window, modulo drawnAhead
-	_       [64]byte
+	_        [64]byte // what follows is the arrivals' alone
+	sc       *scenarios.Scaled
+	out      [][]arrival // by shard
+	stream   *scenarios.Stream
+	drawn    booking.VisitID // the next visit
+	drawnAt  time.Duration   // and when it comes; never = nobody is left
+	filled   [drawnKept]int  // arrivals of a window, modulo drawnKept
+	drawing  atomic.Bool     // somebody draws
+	drawnTo  atomic.Int64    // the next window
+	stepping atomic.Int64    // step, for whoever draws
+	_        [64]byte
 
 	hurried  bool   // locks are shorter than ahead: every visit that books is moved
 	calm     bool   // checks, submits and polls may be answered at once
@@ -142,7 +146,8 @@ const (
 	shardBits          = 2
 	shardBitsMax       = 3          // for tests
 	histsKept          = 500        // histograms of a shard
-	drawnAhead         = 8          // windows of arrivals at hand; a power of two
+	drawnAhead         = 8          // windows of arrivals at hand, the one being played aside
+	drawnKept          = 16         // and so many at the most; a power of two
 	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
 	worthSharding      = 10_000_000 // visits in a run
 )
@@ -211,20 +216,20 @@ func formBelow(p *policy.Program, d time.Duration) uint64 {
 // run plays the evening in windows and reports whether it was cut short.
 func (w *windows) run(ctx context.Context) (partial bool) {
 	e := w.e
-	// Of two members the first has the servers and half of the shards, the second the
-	// other half and the arrivals, which either may take last, for they are short.
+	// Of two members the first has the servers and half of the shards, the second the other
+	// half; whoever has nothing to do draws arrivals.
 	tasks := []func(){func() { w.serve(w.step - 1) }}
 	for _, s := range w.shards {
 		tasks = append(tasks, func() { s.do(w.step) })
 	}
-	tasks = append(tasks, func() { w.fill(w.step + drawnAhead - 1) })
-	w.crew = window.NewCrew(runtime.GOMAXPROCS(0), tasks...)
+	w.crew = window.NewCrew(runtime.GOMAXPROCS(0), w.fillNext, tasks...)
 	defer w.crew.Close()
-	for n := range int64(drawnAhead - 1) {
-		w.fill(n)
-	}
 	for ; w.step <= w.count && e.err == nil && e.kernel.Err() == nil; w.step++ {
-		if w.filled[w.step&(drawnAhead-1)] < worthCalling {
+		w.stepping.Store(w.step)
+		for w.drawnTo.Load() < w.step+drawnAhead-1 {
+			w.fillNext()
+		}
+		if w.filled[w.step&(drawnKept-1)] < worthCalling {
 			w.crew.Alone()
 		} else {
 			w.crew.Step()
@@ -248,6 +253,7 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 			break
 		}
 	}
+	w.crew.Close()                                            // nobody draws any more
 	for t := w.tries.first(); t != nil; t = w.tries.first() { // of a run cut short
 		w.submits(t)
 		w.tries.pop()
@@ -301,13 +307,29 @@ func (w *windows) draw() {
 	w.drawnAt = at
 }
 
+// fillNext draws the arrivals of one more window, unless enough are drawn or somebody
+// else is drawing them.
+func (w *windows) fillNext() bool {
+	if w.drawnTo.Load() >= w.stepping.Load()+drawnKept || !w.drawing.CompareAndSwap(false, true) {
+		return false
+	}
+	n := w.drawnTo.Load()
+	more := n < w.stepping.Load()+drawnKept
+	if more {
+		w.fill(n)
+		w.drawnTo.Store(n + 1)
+	}
+	w.drawing.Store(false)
+	return more
+}
+
 // fill gives the shards the arrivals of a window.
 func (w *windows) fill(n int64) {
 	end := time.Duration(n+1) << w.shift
 	start := end - 1<<w.shift
 	out := w.out
 	for i, s := range w.shards {
-		out[i] = s.arrivals[n&(drawnAhead-1)][:0]
+		out[i] = s.arrivals[n&(drawnKept-1)][:0]
 	}
 	first := w.drawn
 	for w.drawnAt < end {
@@ -323,9 +345,9 @@ func (w *windows) fill(n int64) {
 		w.draw()
 	}
 	for i, s := range w.shards {
-		s.arrivals[n&(drawnAhead-1)] = out[i]
+		s.arrivals[n&(drawnKept-1)] = out[i]
 	}
-	w.filled[n&(drawnAhead-1)] = int(w.drawn - first)
+	w.filled[n&(drawnKept-1)] = int(w.drawn - first)
 }
 
 // serve does one window at the servers and for all whom they lead.

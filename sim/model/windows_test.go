@@ -168,7 +168,7 @@ func TestWindowsGoEveryWay(t *testing.T) {
 				t.Fatal(err)
 			}
 			e.run(t.Context())
-			w := *e.windows
+			w := e.windows
 			if err := cmp.Or(e.err, e.kernel.Err(), e.finish(false)); err != nil {
 				t.Fatal(err)
 			}

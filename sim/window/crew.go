@@ -18,6 +18,7 @@ type Crew struct {
 	left  atomic.Int64
 	step  atomic.Uint64 // of the tasks that may be taken
 	over  atomic.Bool
+	spare func() bool
 
 	mu       sync.Mutex
 	wake     sync.Cond
@@ -36,10 +37,12 @@ type task struct {
 // NewCrew makes a crew of so many members, the caller of Step being the first of
 // them: of one, it does the tasks itself, in order. The tasks are shared out in the
 // order given, the first half to the first of two members and so on; each member
-// begins with its own first, the others' are taken from the last one backwards.
-func NewCrew(members int, tasks ...func()) *Crew {
+// begins with its own first, the others' are taken from the last one backwards. Whoever
+// has to wait for the others calls spare, unless it is nil: a piece of work that may be
+// done at any time, by several members at once; it reports whether there was any.
+func NewCrew(members int, spare func() bool, tasks ...func()) *Crew {
 	members = max(1, min(members, len(tasks)))
-	c := &Crew{tasks: make([]task, len(tasks)), homes: make([][]int, members)}
+	c := &Crew{spare: spare, tasks: make([]task, len(tasks)), homes: make([][]int, members)}
 	for i, f := range tasks {
 		c.tasks[i].f = f
 	}
@@ -81,6 +84,9 @@ func (c *Crew) Step() {
 	c.mu.Unlock()
 	c.work(0, step)
 	for n := 0; c.left.Load() > 0; n++ {
+		if c.spare != nil && c.spare() {
+			n = 0
+		}
 		if n > spins {
 			runtime.Gosched() // the other thread may have lost its core
 		}
@@ -116,6 +122,9 @@ func (c *Crew) member(m int) {
 	for !c.over.Load() {
 		now := c.step.Load()
 		for n := 0; now == seen && n < spins; n++ {
+			if c.spare != nil && c.spare() {
+				n = 0
+			}
 			now = c.step.Load()
 		}
 		if now == seen {

@@ -7,7 +7,7 @@
 //	due = cal.Take(7, due[:0])           // everything due there, in the order of Put
 //	keys = window.Sort(keys, spare)      // by moment within the window
 //
-//	crew := window.NewCrew(runtime.GOMAXPROCS(0), serve, left, right)
+//	crew := window.NewCrew(runtime.GOMAXPROCS(0), nil, serve, left, right)
 //	defer crew.Close()
 //	crew.Step()                          // serve, left and right, each once
 //

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"spillway/internal/draw"
@@ -124,7 +125,8 @@ func TestCrew(t *testing.T) {
 				ran[i]++
 			}
 		}
-		c := NewCrew(members, fs...)
+		var spared atomic.Int64 // pieces of which every second is found done
+		c := NewCrew(members, func() bool { return spared.Add(1)%2 == 1 }, fs...)
 		for step := 1; step <= 3000; step++ {
 			if step%7 == 0 {
 				c.Alone()
@@ -144,6 +146,9 @@ func TestCrew(t *testing.T) {
 		c.Close()
 		if ran != seen {
 			t.Errorf("%d members: a task ran after the last step", members)
+		}
+		if members > 1 && spared.Load() == 0 {
+			t.Errorf("%d members: nobody did what is to spare", members)
 		}
 	}
 }
