@@ -152,6 +152,9 @@ func Run(ctx context.Context, sc *scenarios.Scaled, opt Options) (*record.Record
 	}
 	partial := e.run(ctx)
 	if e.err == errMistaken {
+		if e.windows.wrong&^opt.unforeseen == 0 {
+			return nil, fmt.Errorf("scenario %s, seed %d: %w: answers %b came otherwise than nobody had foreseen", sc.Name, sc.Seed, ErrBooks, e.windows.wrong)
+		}
 		opt.unforeseen |= e.windows.wrong
 		return Run(ctx, sc, opt)
 	}

@@ -177,6 +177,9 @@ func (e *evening) openWindows() {
 	w.count = int64((e.end + 1<<w.shift - 1) >> w.shift)
 	if e.sc.Prediction.Visits > worthSharding {
 		w.bits = shardBits
+		if runtime.GOMAXPROCS(0) <= 2 {
+			w.bits = 1 // one for each: what a window costs by itself is paid less often
+		}
 	}
 	if e.opt.shardBits > 0 {
 		w.bits = uint(e.opt.shardBits - 1)
