@@ -92,14 +92,15 @@ ALONE = internal/booking internal/draw internal/fault internal/policy internal/r
 RACED = $(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -vxF "$$(printf 'spillway/%s\n' $(ALONE))"
 BENCHED = git grep -l '^func Benchmark' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's,^,./,'
 
-# Compilers and tests spend up to a quarter of their time collecting garbage.
+# Compilers and tests spend up to a quarter of their time collecting garbage, and what
+# only a debugger reads takes a sixth of what everything costs to compile for the race detector.
 check: export GOGC = 400
 check: ## what a change must also pass: vet, staticcheck, race, every benchmark once, tidy, clean tree
 	$(GO) vet -tags real,browser ./...
 	$(TOOL) staticcheck ./...
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) mod tidy -diff
-	packages=$$($(RACED)) && $(GO) test -count=1 -short -race -vet=off -timeout 15m $$packages
+	packages=$$($(RACED)) && $(GO) test -count=1 -short -race -vet=off -gcflags=all=-dwarf=false -timeout 15m $$packages
 	packages=$$($(BENCHED)) && $(GO) test -run '^$$' -vet=off -bench . -benchtime 1x -short $$packages > /dev/null
 	@test -z "$$(git status --porcelain)" || { echo "the tree is not clean after the checks:"; git status --short; exit 1; }
 
