@@ -100,8 +100,8 @@ check: ## what a change must also pass: vet, staticcheck, race, every benchmark 
 	$(TOOL) staticcheck ./...
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) mod tidy -diff
-	packages=$$($(RACED)) && $(GO) test -count=1 -short -race -vet=off -gcflags=all=-dwarf=false -timeout 15m $$packages
-	packages=$$($(BENCHED)) && $(GO) test -run '^$$' -vet=off -bench . -benchtime 1x -short $$packages > /dev/null
+	set -o pipefail; packages=$$($(RACED)) && $(GO) test -count=1 -short -race -vet=off -gcflags=all=-dwarf=false -timeout 15m $$packages
+	set -o pipefail; packages=$$($(BENCHED)) && $(GO) test -run '^$$' -vet=off -bench . -benchtime 1x -short $$packages > /dev/null
 	@test -z "$$(git status --porcelain)" || { echo "the tree is not clean after the checks:"; git status --short; exit 1; }
 
 second-machine: ## the simulator's digests on another architecture (arm64, emulated by qemu-user) and with fused multiply-adds allowed
