@@ -63,8 +63,10 @@ objectives: ["invariant.oversell == 0", "invariant.lost == 0", "attack.lateness.
 	return file
 }
 
-// whole leaves a test to the full suite: drawing reports takes minutes under the
-// race detector, which has TestAttackLeavesAReport and TestSweepResumes for it.
+// whole leaves a test to the full suite: under the race detector drawing reports and
+// simulating take minutes. It has TestAttackLeavesAReport and TestSweepResumes for the
+// former, TestPlanWithoutAnAnswer for points simulated side by side, and the tests of
+// package station for its runs.
 func whole(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -222,6 +224,7 @@ func TestChildOnAFullDisk(t *testing.T) {
 
 // The codes of a verdict, each from a record that deserves it.
 func TestExitOfVerdicts(t *testing.T) {
+	whole(t)
 	dir := t.TempDir()
 	for _, c := range []struct {
 		name   string

@@ -175,6 +175,7 @@ func TestRollIsFair(t *testing.T) {
 
 // Scenarios of other people or other goods are not compared.
 func TestSamePeople(t *testing.T) {
+	whole(t)
 	for name, c := range map[string]struct{ rush, lottery []record.Setting }{
 		"users":        {lottery: []record.Setting{{Key: "population.users", Value: "4_000_000 users"}}},
 		"bots":         {rush: []record.Setting{{Key: "bots.count", Value: "1 bots"}}},

@@ -92,7 +92,6 @@ func TestPlanEnlarges(t *testing.T) {
 
 // What no value can meet is a missed objective, not an answer.
 func TestPlanWithoutAnAnswer(t *testing.T) {
-	whole(t)
 	f := planned(t, gate.ExitObjectiveMissed, rush(t), "--find", "admission", "--seeds", "2", "--json", "--out", t.TempDir(),
 		"--objective", "status.p50 < 1us")
 	if f.Answer != nil || len(f.Tried) < 5 {
@@ -103,6 +102,7 @@ func TestPlanWithoutAnAnswer(t *testing.T) {
 // A tornado of one seed: the figure, the page and the table are there, and what
 // decides the length of the queue moves its depth.
 func TestPlanTornado(t *testing.T) {
+	whole(t)
 	dir := filepath.Join(t.TempDir(), "tornado")
 	code, stdout, stderr := spillway("plan", rush(t), "--tornado", "depth-at-risk", "--seeds", "1", "--out", dir)
 	if code != gate.ExitOK {

@@ -44,6 +44,7 @@ func runStation(t *testing.T, name string, customers string, change func(*statio
 // Every shipped station agrees with theory, in short form. Each may fail by luck
 // once in 1,000 seeds, so all nine once in 111; the seed is fixed.
 func TestShippedStationsAgree(t *testing.T) {
+	whole(t)
 	for _, name := range scenarios.StationNames() {
 		s := runStation(t, name, "40000", nil)
 		if len(s.Notes) > 0 {
@@ -59,6 +60,7 @@ func TestShippedStationsAgree(t *testing.T) {
 
 // A simulator whose services take four per cent longer is found out.
 func TestShippedStationsNotice(t *testing.T) {
+	whole(t)
 	for _, name := range scenarios.StationNames() {
 		s := runStation(t, name, "20000", func(c *station.Config) {
 			c.Service.Mean += c.Service.Mean / 25

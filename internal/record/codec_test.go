@@ -319,7 +319,7 @@ func TestMergeIsCommutativeAndAssociative(t *testing.T) {
 
 func TestMergeRefuses(t *testing.T) {
 	two := func(edit func(*record.Header)) error {
-		a, b := recordtest.Evening(1), recordtest.Evening(1)
+		a, b := small(), small()
 		a.Header.Shards, b.Header.Shards, b.Header.Shard = 2, 2, 1
 		edit(&b.Header)
 		_, err := record.Merge(a, b)

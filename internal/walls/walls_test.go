@@ -241,3 +241,83 @@ func TestSampleNames(t *testing.T) {
 		t.Errorf("scenarios switch %v, the backend %v", words, off)
 	}
 }
+
+// TestAlone holds the packages that the race detector passes over, ALONE in the
+// Makefile, to their word: neither they nor their tests nor what of the project is
+// linked with them sets two things going side by side.
+func TestAlone(t *testing.T) {
+	text, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), "\nALONE ")
+	line, _, _ := strings.Cut(rest, "\n")
+	_, names, assigned := strings.Cut(line, "=")
+	alone := strings.Fields(names)
+	if !ok || !assigned || len(alone) == 0 {
+		t.Fatal("the Makefile has no ALONE")
+	}
+	for _, pkg := range alone {
+		seen := 0
+		for _, line := range list(t, "-deps", "-test", "-f", `{{with .Module}}{{if .Main}}{{$.ImportPath}}|{{$.Dir}}|{{join $.GoFiles " "}}{{end}}{{end}}`, "./"+pkg) {
+			parts := strings.Split(line, "|")
+			if len(parts) != 3 || strings.HasSuffix(parts[0], ".test") { // of another module, or the tests' main
+				continue
+			}
+			for name := range strings.FieldsSeq(parts[2]) {
+				seen++
+				for _, what := range sideBySide(t, filepath.Join(parts[1], name)) {
+					t.Errorf("%s is passed over by the race detector, and %s %s in %s", pkg, parts[0], what, name)
+				}
+			}
+		}
+		if seen < 2 {
+			t.Errorf("%s: %d files seen", pkg, seen)
+		}
+	}
+}
+
+// sideBySide says by what a file sets things going side by side.
+func sideBySide(t *testing.T, file string) (found []string) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, imp := range f.Imports {
+		if imp.Path.Value == `"net/http/httptest"` {
+			found = append(found, "serves")
+		}
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			found = append(found, "starts a goroutine")
+		case *ast.CallExpr:
+			if s, ok := n.Fun.(*ast.SelectorExpr); ok && slices.Contains([]string{"Go", "Parallel", "RunParallel", "AfterFunc"}, s.Sel.Name) {
+				found = append(found, "calls "+s.Sel.Name)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// What sets things going side by side is seen.
+func TestSideBySideIsSeen(t *testing.T) {
+	for text, want := range map[string]int{
+		"func f() { go f() }":                           1,
+		"func f() { wg.Go(f); time.AfterFunc(1, f) }":   2,
+		"func f(t T) { t.Parallel(); b.RunParallel() }": 2,
+		"import \"net/http/httptest\"":                  1,
+		"func f() { f() }":                              0,
+	} {
+		file := filepath.Join(t.TempDir(), "x.go")
+		if err := os.WriteFile(file, []byte("package x\n"+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := sideBySide(t, file); len(got) != want {
+			t.Errorf("%s: %q, want %d", text, got, want)
+		}
+	}
+}

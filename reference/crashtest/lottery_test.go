@@ -351,7 +351,7 @@ func TestLotterySchedule(t *testing.T) {
 	t.Parallel()
 	n := max(*schedules/8, 1)
 	if testing.Short() {
-		n = min(n, 20)
+		n = min(n, 8)
 	}
 	passed := schedule(t, n, lotteryPlan)
 	for _, p := range reference.CrashPoints() {

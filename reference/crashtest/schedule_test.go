@@ -531,7 +531,7 @@ func TestSchedule(t *testing.T) {
 	t.Parallel()
 	n := *schedules
 	if testing.Short() {
-		n = min(n, 60)
+		n = min(n, 30)
 	}
 	passed := schedule(t, n, planOf)
 	for _, p := range reference.CrashPoints() {
@@ -593,7 +593,7 @@ func TestSameSeedSameSchedule(t *testing.T) {
 	var plans []plan
 	n := draw.Seed(12)
 	if testing.Short() {
-		n = 3
+		n = 1
 	}
 	for seed := draw.Seed(1); seed <= n; seed++ {
 		plans = append(plans, planOf(seed))

@@ -40,7 +40,7 @@
 //   - "unsent" carries in its Response histogram how long the request had been due
 //     when the run ended: a lower bound. It has no Service.
 //   - Saturated means that something due was not sent, or sent more than a second
-//     late.
+//     late; in a run that was interrupted, that it was due for longer than that.
 //   - An outcome that a step cannot have ("open" for a submit), or that only a
 //     client can know ("timeout"), is unmapped when a reply claims it.
 //   - Retry-After is read in seconds; its date form is not read, since a date

@@ -185,8 +185,8 @@ func Run(ctx context.Context, sc *scenarios.Scaled, opt Options) (*record.Record
 	if adm != nil {
 		adm.into(rec, s.groups[0].Name)
 	}
-	conclude(rec, s.tally)
 	rec.Header.Partial = ctx.Err() != nil && wall < sc.Length
+	conclude(rec, s.tally)
 	rec.Header.WallStart = clk.Origin()
 	rec.Header.WallSeconds = wall.Seconds()
 	return rec, nil
@@ -197,7 +197,9 @@ func conclude(rec *record.Record, t *tally) {
 	h := &rec.Header
 	h.Label = "attack"
 	h.Requested, h.Achieved = t.sent+t.unsent, t.sent
-	h.Saturated = t.unsent > 0 || t.latest > lateMax
+	// Who interrupts a run may do so at the moment when something is due: only a longer
+	// wait is the generator's.
+	h.Saturated = t.unsent > 0 && (!h.Partial || t.waited > lateMax) || t.latest > lateMax
 	if t.unsent > 0 {
 		h.Notes = append(h.Notes, fmt.Sprintf("%d of %d requests were due and could not be sent before the run ended", t.unsent, h.Requested))
 	}

@@ -256,6 +256,24 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
+// An interruption at the moment when a request is due does not make the generator
+// late; one that was due long before, or that a whole run never sent, does.
+func TestSaturated(t *testing.T) {
+	for _, c := range []struct {
+		partial bool
+		waited  time.Duration
+		want    bool
+	}{{true, time.Millisecond, false}, {true, 2 * lateMax, true}, {false, time.Millisecond, true}} {
+		rec := record.New(record.Header{Partial: c.partial})
+		ta := newTally(rec, []string{"people"})
+		ta.fold(&exchange{step: booking.StepConfig, unsent: true, base: time.Second, intended: time.Second, done: time.Second + c.waited})
+		conclude(rec, ta)
+		if rec.Header.Saturated != c.want {
+			t.Errorf("%+v: saturated %v", c, rec.Header.Saturated)
+		}
+	}
+}
+
 // An interrupted run keeps what it has and says so.
 func TestRunInterrupted(t *testing.T) {
 	b := newTown(t)

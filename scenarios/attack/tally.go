@@ -24,6 +24,7 @@ type tally struct {
 	latest   time.Duration
 	sent     uint64
 	unsent   uint64
+	waited   time.Duration // longest that an unsent request had been due
 	cut      uint64
 	oldest   time.Duration // longest that a cut request had waited
 	outcomes [booking.StepPoll + 1][booking.Unmapped + 1]uint64
@@ -69,6 +70,7 @@ func (t *tally) fold(x *exchange) {
 	span := uint8(x.step)
 	if x.unsent {
 		t.unsent++
+		t.waited = max(t.waited, x.done-x.intended)
 		t.outcomes[x.step][booking.Unsent]++
 		t.hist(span, record.Response, booking.Unsent, x.group, x.base).Add(x.done - x.base)
 		return
