@@ -64,7 +64,7 @@ func gatesOf(runtimes []policy.Runtime, p *policy.Program) []gate {
 const (
 	aheadMost  = 24
 	comesAgain = 0.4
-	pathMost   = 1 << 14
+	pathMost   = 1 << 13
 	comesBack  = 1.5
 )
 

@@ -521,7 +521,8 @@ func (e *evening) claim(p *place, pressed time.Duration) {
 // other comes within a few windows.
 func (w *windows) adopt(p *place, holds policy.Hold) {
 	m := w.user(p.v.User)
-	w.moved[m] = movedUser{user: p.v.User, alive: 1, bare: true, client: client{visit: uint32(p.v.Visit) + 1, version: uint16(p.version), holds: holds, flags: hasConfig | known}}
+	w.moved[m] = movedUser{user: p.v.User, alive: 1, bare: true, client: client{visit: uint32(p.v.Visit) + 1, versionLow: p.version, flags: hasConfig | known}}
+	w.moved[m].setHolds(holds)
 	p.client = m
 }
 

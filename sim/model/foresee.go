@@ -76,7 +76,7 @@ func (w *windows) openPaths() {
 	may := foreseenAll &^ e.opt.unforeseen
 	answer := 2*e.half + e.gateway.statusTakes + e.extra
 	if e.sc.Prediction.Visits < worthForesight && !e.opt.foresee || w.hurried || !e.gateway.calm || len(e.sc.FaultsWithin()) > 0 ||
-		answer >= e.program.Timeout || answer>>w.shift > 1<<15 || e.end >= 1<<openedBits {
+		answer >= e.program.Timeout || answer>>w.shift > 1<<12 || e.end >= 1<<openedBits {
 		may = 0
 	}
 	w.view.closedFrom = never
@@ -253,11 +253,11 @@ func gaveUp(f policy.Final) bool { return f != policy.SawClosed && f != policy.I
 // which a newer one comes or the run ends.
 func (s *shard) cutPath(c *client, user uint32, final policy.Final, now time.Duration) {
 	p := c.path(s.shift)
-	c.ahead = 0
+	c.holdAhead &^= aheadMask
 	if now-s.paths.answer >= time.Duration(max(p.asks, p.until)+1)<<s.shift {
 		return // all has come to pass
 	}
-	v := cold{visit: c.visit - 1, user: user, group: s.groupOf(c, user), version: uint8(c.version), state: uint8(policy.PhaseNotice)}
+	v := cold{visit: c.visit - 1, user: user, group: s.groupOf(c, user), version: c.versionLow, state: uint8(policy.PhaseNotice)}
 	at, foreseen, ends := s.walk(&v, &p, now, -1)
 	if at <= now {
 		return // it has ended before, or goes on
@@ -528,13 +528,13 @@ func (c *client) remembers(p *path, shift uint) {
 		c.openedHigh |= waitsToAsk
 		until = p.asks
 	}
-	c.ahead = uint16(until - int64(p.opened>>shift))
+	c.holdAhead = c.holdAhead&^aheadMask | uint16(until-int64(p.opened>>shift))
 }
 
 // path is what the client remembers.
 func (c *client) path(shift uint) path {
 	p := path{opened: time.Duration(c.openedHigh&^(withPresses|waitsToAsk))<<32 | time.Duration(c.openedLow), presses: c.openedHigh&withPresses != 0}
-	until := int64(p.opened>>shift) + int64(c.ahead)
+	until := int64(p.opened>>shift) + int64(c.holdAhead&aheadMask)
 	if c.openedHigh&waitsToAsk != 0 {
 		p.asks = until
 	} else {

@@ -183,7 +183,7 @@ func newShard(w *windows, number, users int) *shard {
 // the window in hand.
 func (s *shard) expect() {
 	for s.expected = max(s.expected, s.taken); s.expected <= s.taken+drawnAhead-2; s.expected++ {
-		for _, a := range s.arrivals[s.expected&(drawnKept-1)] {
+		for _, a := range s.arrivals[s.expected%drawnKept] {
 			s.comes[a.user>>s.bits] = uint8(s.expected%255) + 1
 		}
 	}
@@ -192,7 +192,7 @@ func (s *shard) expect() {
 // come forgets the arrivals of the window in hand, at its end.
 func (s *shard) come() {
 	if s.taken < s.expected {
-		for _, a := range s.arrivals[s.taken&(drawnKept-1)] {
+		for _, a := range s.arrivals[s.taken%drawnKept] {
 			if c := &s.comes[a.user>>s.bits]; *c == uint8(s.taken%255)+1 {
 				*c = 0
 			}
@@ -229,7 +229,7 @@ func (s *shard) do(n int64) {
 	if n == s.count-1 {
 		s.asksNext = s.asks
 	}
-	arrivals := s.arrivals[n&(drawnKept-1)]
+	arrivals := s.arrivals[n%drawnKept]
 	s.most, s.pathAhead = s.lookAhead(len(arrivals))
 	s.due = s.cal.Take(n, s.due[:0])
 	s.taken = n
@@ -347,7 +347,7 @@ func (s *shard) touch(as []arrival, from int) {
 	var sum uint32
 	for _, a := range block(2) {
 		c := &s.clients[a.user>>s.bits] // its ends may lie in two lines
-		sum += uint32(c.configAt) + uint32(c.flags)
+		sum += c.visit + uint32(c.flags)
 	}
 	if s.paged <= pagesNear {
 		s.sink = sum
@@ -375,7 +375,7 @@ func (s *shard) touch(as []arrival, from int) {
 // lastOf is where the bits of the visit are whose place a new one of the client's user
 // would take; nil = there is none.
 func (s *shard) lastOf(c *client) (word *uint64, shift uint32) {
-	if c.visit == 0 || c.holds != policy.HoldNone || c.flags&books == 0 {
+	if c.visit == 0 || c.holds() != policy.HoldNone || c.flags&books == 0 {
 		return nil, 0
 	}
 	old := c.visit - 1
@@ -443,16 +443,16 @@ func (s *shard) arrive(i int, a arrival, now time.Duration) {
 	c := &s.clients[a.user>>s.bits]
 	if c.flags&(moved|known) != known {
 		if c.flags&moved != 0 {
-			c.configAt = time.Duration(s.taken) // the window of the last arrival
+			c.setConfigAt(time.Duration(s.taken)) // the window of the last arrival
 			s.hand(hand{kind: handArrival, at: now, key: a.visit, cold: cold{visit: a.visit, user: a.user}})
 			return
 		}
 		c.recall(s.sc, booking.UserID(a.user))
 	}
-	if c.ahead != 0 {
+	if c.holdAhead&aheadMask != 0 {
 		s.cutPath(c, a.user, policy.Superseded, now)
 	}
-	fetches := c.flags&hasConfig == 0 || now-c.configAt >= s.program.ConfigLife // Program.Fetches
+	fetches := c.flags&hasConfig == 0 || now-c.configAt() >= s.program.ConfigLife // Program.Fetches
 	if fetches {
 		if x := now + s.half; !s.view.has || x-s.view.storedAt >= s.view.life || x+s.half >= s.runEnd || 2*s.half >= s.program.Timeout || s.outages.at(x) {
 			s.replace(c, a.visit, now)
@@ -468,7 +468,7 @@ func (s *shard) arrive(i int, a arrival, now time.Duration) {
 		s.replace(c, a.visit, now)
 		c.flags &^= books
 	}
-	if c.holds == policy.HoldNone { // User.Open
+	if c.holds() == policy.HoldNone { // User.Open
 		c.visit = a.visit + 1
 	}
 	willBook := s.luck.U64(booking.DrawBooks, uint64(a.visit), 0)>>(64-unitBits) < s.booksBelow
@@ -480,12 +480,13 @@ func (s *shard) arrive(i int, a arrival, now time.Duration) {
 		s.paths.configs[group][now/time.Second]++
 		s.events += 3
 		s.hits[s.lookOf(now+s.half)]++
-		if c.holds != policy.HoldNone || s.comesBefore(due, i, a.user) {
+		if c.holds() != policy.HoldNone || s.comesBefore(due, i, a.user) {
 			s.fetches = append(s.fetches, fetch{due, a.visit, a.user, uint8(s.view.version), group, willBook})
 			return
 		}
 		// Nobody looks at the client until it is there.
-		c.configAt, c.version = due, uint16(s.view.version)
+		c.setConfigAt(due)
+		c.versionLow = uint8(s.view.version)
 		c.flags |= hasConfig
 		now = due
 	}
@@ -501,7 +502,7 @@ func (s *shard) comesBefore(due time.Duration, i int, user uint32) bool {
 		if start >= due {
 			return false
 		}
-		for as := s.arrivals[n&(drawnKept-1)]; i < len(as); i++ {
+		for as := s.arrivals[n%drawnKept]; i < len(as); i++ {
 			if start+time.Duration(as[i].at) >= due {
 				return false
 			}
@@ -520,8 +521,9 @@ func (s *shard) arrived(f fetch) {
 		s.fail("a config for user %d, who was moved", f.user)
 		return
 	}
-	if f.due > c.configAt { // else a newer visit's, which nobody looks at yet, is there already
-		c.configAt, c.version = f.due, uint16(f.version)
+	if f.due > c.configAt() { // else a newer visit's, which nobody looks at yet, is there already
+		c.setConfigAt(f.due)
+		c.versionLow = f.version
 		c.flags |= hasConfig
 	}
 	s.opened(c, f.visit, f.user, f.group, f.books, f.due)
@@ -529,13 +531,13 @@ func (s *shard) arrived(f fetch) {
 
 // opened is a program that stands open with its config.
 func (s *shard) opened(c *client, visit, user uint32, group uint8, books bool, now time.Duration) {
-	if !books || c.holds != policy.HoldNone || c.visit != visit+1 {
-		u := policy.User{Visit: booking.VisitID(c.visit), Holds: c.holds}
+	if !books || c.holds() != policy.HoldNone || c.visit != visit+1 {
+		u := policy.User{Visit: booking.VisitID(c.visit), Holds: c.holds()}
 		s.alive--
 		s.crowd.ended[group][u.Start(booking.VisitID(visit), books)]++
 		return
 	}
-	v := cold{visit: visit, user: user, group: group, version: uint8(c.version), state: uint8(policy.PhaseNotice)}
+	v := cold{visit: visit, user: user, group: group, version: c.versionLow, state: uint8(policy.PhaseNotice)}
 	s.crowd.reached[group][stageBooks]++
 	s.foresee(&v, c, now)
 }
@@ -647,7 +649,7 @@ func (s *shard) wake(c cold, now time.Duration) {
 			s.handWake(&c, x, now)
 			return
 		}
-		c.version = uint8(x.version) // a newer visit may have fetched another
+		c.version = x.versionLow // a newer visit may have fetched another
 		if s.runtimes[c.version].Results {
 			*c.polls()++
 			c.state = uint8(policy.PhasePollReq) | c.state&^0xf
@@ -751,7 +753,7 @@ func (s *shard) handOver(c *cold, m policy.Move, moves bool, now time.Duration) 
 func (s *shard) handWake(c *cold, x *client, now time.Duration) {
 	s.alive--
 	s.forget(c.visit)
-	x.configAt = time.Duration(s.taken)
+	x.setConfigAt(time.Duration(s.taken))
 	s.hand(hand{kind: handWake, at: now, key: c.visit, cold: *c})
 }
 
@@ -802,10 +804,11 @@ func (s *shard) moveAfter(v *cold, window int64) {
 // move gives a user's client to the servers' part in a window, with the hand that
 // needs it there.
 func (s *shard) move(c *client, h *hand, window int64) {
-	c.ahead = 0 // what was foreseen of its visit has come to pass
+	c.holdAhead &^= aheadMask // what was foreseen of its visit has come to pass
+	c.openedLow = 0
 	h.carries, h.client = true, *c
 	c.flags |= moved
-	c.configAt = time.Duration(window)
+	c.setConfigAt(time.Duration(window))
 	// A config that is on its way to the client finds it there.
 	for i := s.fetched; i < len(s.fetches); i++ {
 		f := s.fetches[i]
@@ -893,7 +896,7 @@ func (s *shard) collect(n int64) {
 	for i := range s.mail.cooled[n&1] {
 		x := &s.mail.cooled[n&1][i]
 		c := &s.clients[x.user>>s.bits]
-		if c.configAt == time.Duration(n+1) {
+		if c.configAt() == time.Duration(n+1) {
 			continue // another visit went there meanwhile
 		}
 		*c = x.client
@@ -976,7 +979,7 @@ func (s *shard) replied(c *cold, u *policy.User, o booking.Outcome, now time.Dur
 	r.RetryAfter, r.NoRetry = advice(s.sc, o)
 	m := s.program.Next(&v, u, s.runtimes[c.version], now, policy.Replied, r, s.lucky)
 	if u.Holds != policy.HoldNone {
-		s.clients[c.user>>s.bits].holds = u.Holds
+		s.clients[c.user>>s.bits].setHolds(u.Holds)
 	}
 	s.follow(c, &v, m, now)
 }
@@ -1080,7 +1083,7 @@ func (s *shard) close() {
 	end := time.Duration(s.taken+1) << s.shift // before the run's when that was cut short
 	if end < s.runEnd {
 		for i := range s.clients {
-			if c := &s.clients[i]; c.ahead != 0 {
+			if c := &s.clients[i]; c.holdAhead&aheadMask != 0 {
 				s.cutPath(c, uint32(i)<<s.bits|s.number, policy.InFlight, end-1)
 			}
 		}

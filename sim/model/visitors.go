@@ -19,17 +19,44 @@ const (
 )
 
 // client is what one user's client remembers between visits: policy.User, and what a
-// shard has foreseen of the last visit, in 24 bytes, for five million of them are kept.
+// shard has foreseen of the last visit, in 20 bytes, for five million of them are kept.
 type client struct {
-	configAt   time.Duration
 	visit      uint32 // the open visit, plus one; 0 = none
-	openedLow  uint32 // see opensAt
+	configLow  uint32 // see configAt
+	openedLow  uint32 // see remembers; where nothing is foreseen the version beyond 255
+	configHigh int16
 	openedHigh uint16
-	ahead      uint16 // windows from then on in which it may do what was foreseen; 0 = none
-	version    uint16
-	holds      policy.Hold
+	holdAhead  uint16 // hold, and how many windows the path is remembered for; 0 = not at all
+	versionLow uint8
 	flags      uint8
 }
+
+// Bits of holdAhead.
+const (
+	holdShift = 14
+	aheadMask = 1<<holdShift - 1
+)
+
+// configAt is when the config came, to which 48 bits are kept: 39 hours. Of a moved client
+// it is a window.
+func (c *client) configAt() time.Duration {
+	return time.Duration(c.configHigh)<<32 | time.Duration(c.configLow)
+}
+
+func (c *client) setConfigAt(at time.Duration) {
+	c.configLow, c.configHigh = uint32(at), int16(at>>32)
+}
+
+func (c *client) holds() policy.Hold { return policy.Hold(c.holdAhead >> holdShift) }
+
+func (c *client) setHolds(h policy.Hold) {
+	c.holdAhead = c.holdAhead&aheadMask | uint16(h)<<holdShift
+}
+
+// version is that of a client of which nothing is foreseen: in the plain engine, or moved.
+func (c *client) version() uint32 { return uint32(c.versionLow) | c.openedLow<<8 }
+
+func (c *client) setVersion(v uint32) { c.versionLow, c.openedLow = uint8(v), v>>8 }
 
 const (
 	hasConfig uint8 = 1 << iota
@@ -147,19 +174,23 @@ func (c *client) recall(sc *scenarios.Scaled, user booking.UserID) {
 	c.flags |= known | groupUnknown<<groupShift
 	if at, ok := sc.ConfigCopy(user); ok {
 		c.flags |= hasConfig
-		c.configAt, c.version = at, uint16(sc.RuntimeAt(at).Version)
+		c.setConfigAt(at)
+		c.setVersion(uint32(sc.RuntimeAt(at).Version))
 	}
 }
 
 // user is the client as the policy sees it.
 func (c *client) user() policy.User {
-	return policy.User{Visit: booking.VisitID(c.visit), ConfigAt: c.configAt, ConfigVersion: uint32(c.version),
-		HasConfig: c.flags&hasConfig != 0, Holds: c.holds}
+	return policy.User{Visit: booking.VisitID(c.visit), ConfigAt: c.configAt(), ConfigVersion: c.version(),
+		HasConfig: c.flags&hasConfig != 0, Holds: c.holds()}
 }
 
 // remember keeps what the policy made of the client.
 func (c *client) remember(u policy.User) {
-	c.visit, c.configAt, c.version, c.holds = uint32(u.Visit), u.ConfigAt, uint16(u.ConfigVersion), u.Holds
+	c.visit = uint32(u.Visit)
+	c.setConfigAt(u.ConfigAt)
+	c.setVersion(u.ConfigVersion)
+	c.setHolds(u.Holds)
 	if u.HasConfig {
 		c.flags |= hasConfig
 	}

@@ -147,7 +147,7 @@ const (
 	shardBitsMax       = 3          // for tests
 	histsKept          = 500        // histograms of a shard
 	drawnAhead         = 8          // windows of arrivals at hand, the one being played aside
-	drawnKept          = 16         // and so many at the most; a power of two
+	drawnKept          = 10         // and so many at the most
 	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
 	worthSharding      = 10_000_000 // visits in a run
 )
@@ -232,7 +232,7 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 		for w.drawnTo.Load() < w.step+drawnAhead-1 {
 			w.fillNext()
 		}
-		if w.filled[w.step&(drawnKept-1)] < worthCalling {
+		if w.filled[w.step%drawnKept] < worthCalling {
 			w.crew.Alone()
 		} else {
 			w.crew.Step()
@@ -332,7 +332,7 @@ func (w *windows) fill(n int64) {
 	start := end - 1<<w.shift
 	out := w.out
 	for i, s := range w.shards {
-		out[i] = s.arrivals[n&(drawnKept-1)][:0]
+		out[i] = s.arrivals[n%drawnKept][:0]
 	}
 	first := w.drawn
 	for w.drawnAt < end {
@@ -348,9 +348,9 @@ func (w *windows) fill(n int64) {
 		w.draw()
 	}
 	for i, s := range w.shards {
-		s.arrivals[n&(drawnKept-1)] = out[i]
+		s.arrivals[n%drawnKept] = out[i]
 	}
-	w.filled[n&(drawnKept-1)] = int(w.drawn - first)
+	w.filled[n%drawnKept] = int(w.drawn - first)
 }
 
 // serve does one window at the servers and for all whom they lead.
@@ -532,9 +532,10 @@ func (w *windows) take(arg uint64) {
 		e.move(ref, now, policy.Replied, policy.Reply{Outcome: booking.OK, Config: uint32(h.version)})
 	case handClient:
 		m := &w.moved[w.client(user, h)]
-		visit, holds := m.visit, m.holds
+		visit, holds := m.visit, m.holds()
 		m.client, m.bare = h.client, false
-		m.visit, m.holds = visit, holds
+		m.visit = visit
+		m.setHolds(holds)
 		if m.alive == 0 {
 			w.rest(w.movedOf[user])
 		}
@@ -738,7 +739,7 @@ func (w *windows) cool(n int64) {
 			c.due = u.due
 			c.cold.from(&p.v)
 			c.cold.reach(p.stages)
-			c.cold.group, c.cold.version = p.group, uint8(u.version)
+			c.cold.group, c.cold.version = p.group, u.versionLow
 		}
 		s := w.shards[u.user&w.mask]
 		s.mail.cooled[n&1] = append(s.mail.cooled[n&1], c)
