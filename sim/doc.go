@@ -55,57 +55,59 @@
 //
 // # What it costs
 //
-// The default scenario on a shared virtual machine of two cores (AMD Zen 5 of 1 MiB
+// The default scenario on a shared virtual machine of two cores (AMD Zen 3 of 512 KiB
 // L2, Go 1.26), go test ./sim -bench . and the peak of the resident memory of
 // spillway sim with its report:
 //
-//	window of 50 s, 1:1      5,728,000 visits   21.5 M events    4.5 s
-//	18:00 to 24:00, 1:100    1,700,000 visits   8.53 M events   0.65 s   105 MiB
-//	18:00 to 24:00, 1:10    17,000,000 visits     85 M events    3.8 s   120 MiB
-//	18:00 to 24:00, 1:1    170,000,000 visits    855 M events  22-29 s   250 MiB
-//	  hardly a press passes                     1,580 M events  61-65 s
-//	  never sells out                           1,830 M events   105 s
+//	18:00 to 24:00, 1:100    1,700,000 visits   8.53 M events   0.57 s
+//	18:00 to 24:00, 1:10    17,000,000 visits     85 M events    2.3 s
+//	18:00 to 24:00, 1:1    170,000,000 visits    855 M events  16-18 s   252 MiB
+//	  hardly a press passes                     1,540 M events  35-36 s
+//	  never sells out                           1,830 M events  80-81 s
 //
 // Events are those of the plain engine, arrivals included; it needs 1.5 s for the
 // evening at 1:100 and would need some eight minutes for it at 1:1. The same binary took
-// 22 s in one minute and 29 s in another of the same hour: the host has other guests.
-// Two engines are told apart only side by side, one core each, then swapped. The two
-// variants are those of BenchmarkDay.
+// 16.1 s in one minute and 17.7 in the next: the host has other guests. Two engines are
+// told apart only side by side, one core each, then swapped. The two variants are those of
+// BenchmarkDay.
 //
-// Where the default's time goes, by the profile of two cores (25 s each): arrivals 42 %
-// (drawing their moments and users 9, reading the clients' memory ahead 14, opening the
-// program 19), status calls 35 % (waking and asking 10, the servers 12, hearing the
-// answer 9, putting off and finding again 4), waiting for the other core 10 %. Where
-// hardly a press passes: reading ahead 18 %, forms and the presses counted ahead 17,
-// opening the program 12, waking 13, the servers 9, waiting for the other core 6.
+// Before answers were foreseen (see package model) the three took 23, 59 and 81 s on this
+// machine. What never sells out gains nothing: its slots are busy for hours, so that no
+// answer is known beforehand, and its servers are one sequence, 60 s of 150.
 //
-// That variant took 104 s on the same day, and 2 GB, before a visit that had given up was
-// taken off the list of those that run ahead of time: each of them, once its user came
-// again, left an entry in a table that nobody took out; finding places in it took 69 of
-// 252 s of one core. Memory that is met in no order and grows is dearer than the work it
-// saves: so a visit runs no further ahead than its user is likely to stay away (lookAhead
-// in package model).
+// Where the default's time goes, by the profile of two cores (17 s each): arrivals 47 %
+// (their moments and users 15, the clients' memory 22, the rest 10), what is foreseen of
+// them 20 % (of that the notices' draws 9), the calls to come, laid in order and served,
+// 15 %, waiting for the other core 6 %. Where hardly a press passes: presses lost ahead of
+// time 28 % (three draws each, of which one is SipHash), the calls to come 12, the
+// clients' memory 12, arrivals 10.
+//
+// What was tried and is not there: a fourth of the windows, or four times as many (9 and
+// 30 % more); eight shards (5 %), and with two cores four (4 %); counting those who are
+// told to wait before the opening by spans of four milliseconds and not in their order
+// (nothing, for all the saved work). It is memory that is met in no order that bounds all
+// this: with a fifth of the users, whose clients fit the third-level cache, it is 6 % less.
 //
 // The floor, reckoned from the parts measured by themselves and not run: a moment and a
 // user 10 ns, one of five million clients 17, a draw 2; so 30 ns an arrival and 5 s in
-// all. A log-normal 25 ns and a wait, put off and found again, 26, for 67 million
-// notices; 40 ns a status call and 30 a lock: 10 s in all. Together 15 s of one core,
-// 8 s of two that share perfectly. Five seconds would take four such cores and the
-// servers, one sequence for the sake of an exact stock, to spend 25 ns a call, not 60.
+// all. A log-normal 25 ns for 67 million notices, and 115 million status calls at 25 ns to
+// lay in order, to sort and to serve: 4.5 s. Together 10 s of one core, 5 s of two that
+// share perfectly, on the faster machine on which the parts were measured (Zen 5): five
+// seconds would take that, or four cores like these.
 //
 // The floor of the variants, in seconds of one core at 1:1, reckoned as above and not run:
 //
 //	                          hardly a pass     never sells out
 //	170 M arrivals                 5                 5
-//	66, 56 M notices               3.4               2.9       51 ns
-//	156, 113 M status calls       11                 8         70
-//	51, 38 M forms                 2.6               1.9       51
-//	338, 72 M lost presses         6.8               1.4       20: three draws, one of them SipHash, and a count
+//	66, 56 M notices               1.7               2.9
+//	156, 113 M status calls        4                 6
+//	51, 38 M forms                 1.3               1.9
+//	338, 72 M lost presses         6.8               1.4       20 ns: three draws, one of them SipHash, and a count
 //	147 M checks and submits                         8         40, and 30 a lock
 //	50 M polls                                       5         100: client and row lie anywhere
 //	43 M that wait for a slot                       11         250: no rule of the door can be left out
 //
-// That is 29 s and 43 s of one core, 15 s and 22 s of two that share perfectly.
+// That is 19 s and 41 s of one core, 10 s and 21 s of two that share perfectly.
 //
 // # Decisions
 //

@@ -18,15 +18,15 @@ type Cost struct {
 // Measured on a shared 2-core machine, see the package's documentation.
 const (
 	perVisit    = 100e-9 // seconds of one core: the arrival
-	perBooking  = 450e-9 // and more for a visit that tries to book
-	perPresser  = 3e-6   // and more for one that comes before all is gone, with its presses and submits
+	perBooking  = 170e-9 // and more for a visit that tries to book
+	perPresser  = 2e-6   // and more for one that comes before all is gone, with its presses and submits
 	perWindow   = 2e-6   // and for a window of time
 	windows     = 0.268  // its width, seconds
 	gather      = 20.0   // seconds before the opening from which people wait for it
 	sharedFrom  = 10e6   // visits from which a run is shared among cores
 	sharedBy    = 2      // cores that it can use
 	sharedGains = 1.7    // what two of them gain
-	perUser     = 16     // bytes: what the client remembers
+	perUser     = 20     // bytes: what the client remembers
 	perHolder   = 4      // bytes: which row a user holds, where many may
 	perAlive    = 50     // bytes: a visit under way, its marks and its request
 	perTenth    = 16     // bytes: a presser, for the tenths, up to a million
@@ -34,7 +34,7 @@ const (
 	perRow      = 24   // bytes: a booking
 	perBin      = 30e3 // bytes: histograms of one second, or of several in a long run
 	bins        = 1400
-	program     = 75e6 // bytes: the program and its report
+	program     = 60e6 // bytes: the program and its report
 )
 
 // Estimate is the expected cost of simulating a scenario.

@@ -67,6 +67,9 @@ const foreseenAhead = ring128s * 3 / 4
 // the servers have few slots, of which none may be free.
 const worthForesight = 5_000_000
 
+// tablesMost bounds the counters of one kind, by group and second: 4 MB of each.
+const tablesMost = 1 << 20
+
 // errMistaken ends a run in which something came otherwise than was foreseen.
 var errMistaken = errors.New("foreseen wrongly")
 
@@ -79,6 +82,10 @@ func (w *windows) openPaths() {
 		answer >= e.program.Timeout || answer>>w.shift > 1<<12 || e.end >= 1<<openedBits {
 		may = 0
 	}
+	seconds := int(e.end/time.Second) + 1
+	if len(e.groups)*seconds > tablesMost {
+		may = 0
+	}
 	w.view.closedFrom = never
 	w.openFrom = e.sc.OpenAt
 	if p := &e.sc.Prediction; p.PeakLoad > calmLoad {
@@ -89,7 +96,6 @@ func (w *windows) openPaths() {
 		p := &s.paths
 		p.may, p.answer, p.openAt = may, answer, e.sc.OpenAt
 		p.last = int64((e.end - answer - 2*e.half) >> w.shift)
-		seconds := int(e.end/time.Second) + 1
 		table := func() (byGroup [][]uint32) {
 			for range e.groups {
 				byGroup = append(byGroup, make([]uint32, seconds))
