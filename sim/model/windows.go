@@ -146,8 +146,8 @@ const (
 	shardBits          = 2
 	shardBitsMax       = 3          // for tests
 	histsKept          = 500        // histograms of a shard
-	drawnAhead         = 8          // windows of arrivals at hand, the one being played aside
-	drawnKept          = 10         // and so many at the most
+	drawnAhead         = 8          // of so many windows, that in hand included, a shard may look at all arrivals but the last's
+	drawnKept          = 10         // so many may be drawn
 	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
 	worthSharding      = 10_000_000 // visits in a run
 )
@@ -230,7 +230,9 @@ func (w *windows) run(ctx context.Context) (partial bool) {
 	for ; w.step <= w.count && e.err == nil && e.kernel.Err() == nil; w.step++ {
 		w.stepping.Store(w.step)
 		for w.drawnTo.Load() < w.step+drawnAhead-1 {
-			w.fillNext()
+			if !w.fillNext() {
+				runtime.Gosched() // whoever draws may have lost its core
+			}
 		}
 		if w.filled[w.step%drawnKept] < worthCalling {
 			w.crew.Alone()
