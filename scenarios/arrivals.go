@@ -169,7 +169,7 @@ type Stream struct {
 	sc       *Scaled
 	visit    booking.VisitID
 	last     time.Duration
-	due      float64 // expected visits still to pass before the next one
+	due      float64            // expected visits still to pass before the next one
 	gaps     [gapsDrawn]float64 // of visits, modulo their number
 	bin      int64
 	start    time.Duration
