@@ -37,9 +37,9 @@ func TestGoldenDigests(t *testing.T) {
 	var got strings.Builder
 	for _, r := range runs {
 		sc := scaled(t, r.scenario, r.people, r.k, 7, r.settings...)
-		// Runs as small as these have one shard. The engine splits the large ones by the
-		// visits that are predicted, and by these alone: foretold as large, a small one is
-		// split too.
+		// Runs as small as these have one shard. The engine splits the large ones, by the
+		// visits that are predicted and by the cores, and foresees answers in them: foretold
+		// as large, a small one is split too, and has to take back what it foresaw.
 		large := *sc
 		large.Prediction.Visits = 20e6
 		var first string
