@@ -16,18 +16,18 @@ import (
 // Before booking opens every status call is told to wait, once all is sold that it is
 // closed, and in between, while stock is ample, that it is open: as long as a slot is
 // free the answer and its moment follow from the moment of the question. So a shard
-// leads a visit through its status calls as soon as its program stands open, and only
-// tells the servers when they will come. These serve them in their order, with every
-// trace that a call leaves, and hold each against what was foreseen. Where that proves
-// wrong once, the run is done again without foreseeing that answer: the record is the
-// same either way.
+// leads a visit through its status calls, and through the presses that it loses, as soon
+// as its program stands open, and only tells the servers when the calls will come. These
+// serve them in their order, with every trace that a call leaves, and hold each against
+// what was foreseen. Where that proves wrong once, the run is done again without
+// foreseeing that answer: the record is the same either way.
 //
 // A newer visit of the same user may come between. Then the path is gone once more, from
 // its draws, and what lies beyond that moment is taken back.
 
-// foresight is what the servers' part tells the shards of the answers to come. Whoever
-// asks before booking opens is told to wait.
+// foresight is what the servers' part tells the shards of the answers to come.
 type foresight struct {
+	openAt     time.Duration // before that calls are told to wait
 	openUntil  time.Duration // calls that reach the servers before are told that booking is open
 	closedFrom time.Duration // and from then on that it is closed; never = not known yet
 }
@@ -36,23 +36,22 @@ type foresight struct {
 type foreseen uint8
 
 const (
-	foreseenWait foreseen = 1 << iota
-	foreseenOpen
-	foreseenClosed
-	foreseenAll = foreseenWait | foreseenOpen | foreseenClosed
+	foreseenWait   foreseen = 1 << tellsWait
+	foreseenOpen   foreseen = 1 << tellsOpen
+	foreseenClosed foreseen = 1 << tellsClosed
+	foreseenAll             = foreseenWait | foreseenOpen | foreseenClosed
 )
 
 // paths are what a shard has counted of visits ahead of time, by second of the run: all
 // of these answers take the same time.
 type paths struct {
 	may     foreseen
-	answer  time.Duration // from question to answer
-	last    int64         // no call reaches the servers in this window or later
-	openAt  time.Duration
-	asked   [3][][]uint32 // status calls by answer (wait, open, closed) and group
-	first   []uint32      // those of them that are a visit's first
-	browsed [][]uint32    // catalogues by group
-	configs [][]uint32    // configs from the edge by group, not ahead of time
+	answer  time.Duration            // from question to answer
+	last    int64                    // no call reaches the servers in this window or later
+	asked   [len(answers)][][]uint32 // status calls by answer (wait, open, closed) and group
+	first   []uint32                 // those of them that are a visit's first
+	browsed [][]uint32               // catalogues by group
+	configs [][]uint32               // configs from the edge by group, not ahead of time
 	calls   *window.Calendar[uint64]
 	reach   [2][]uint64 // what reaches the servers in a window, by its parity: moments and visits
 	other   []uint64
@@ -86,7 +85,7 @@ func (w *windows) openPaths() {
 	if len(e.groups)*seconds > tablesMost {
 		may = 0
 	}
-	w.view.closedFrom = never
+	w.view.openAt, w.view.closedFrom = e.sc.OpenAt, never
 	w.openFrom = e.sc.OpenAt
 	if p := &e.sc.Prediction; p.PeakLoad > calmLoad {
 		w.openFrom = max(w.openFrom, e.rec.Header.RunTime(max(p.PeakAt, p.PeakLoadAt)+pastPeak))
@@ -94,7 +93,7 @@ func (w *windows) openPaths() {
 	for _, s := range w.shards {
 		s.view.foresight = w.view.foresight
 		p := &s.paths
-		p.may, p.answer, p.openAt = may, answer, e.sc.OpenAt
+		p.may, p.answer = may, answer
 		p.last = int64((e.end - answer - 2*e.half) >> w.shift)
 		table := func() (byGroup [][]uint32) {
 			for range e.groups {
@@ -113,36 +112,40 @@ func (w *windows) openPaths() {
 	}
 }
 
-// answers are the outcomes by their place in paths.asked.
-var answers = [3]booking.Outcome{booking.Wait, booking.Open, booking.Closed}
+// Places in answers, and in paths.asked; 1<<place is the answer as foreseen.
+const (
+	tellsWait = iota
+	tellsOpen
+	tellsClosed
+)
+
+// answers are the outcomes that may be foreseen.
+var answers = [...]booking.Outcome{tellsWait: booking.Wait, tellsOpen: booking.Open, tellsClosed: booking.Closed}
 
 // answerAt is the place in answers of what is told to a call that reaches the servers at
 // a moment.
-func (f *foresight) answerAt(at, openAt time.Duration) int {
+func (f *foresight) answerAt(at time.Duration) int {
 	switch {
-	case at < openAt:
-		return 0
+	case at < f.openAt:
+		return tellsWait
 	case at < f.closedFrom:
-		return 1
+		return tellsOpen
 	}
-	return 2
+	return tellsClosed
 }
 
 // foreseenUntil is the window up to which a shard foresees the calls of a visit whose
 // program stands open since a moment.
 func (s *shard) foreseenUntil(opened time.Duration) int64 {
 	until := min(s.taken+foreseenAhead, s.paths.last)
-	at := opened + s.half
-	var kind foreseen
-	switch s.view.answerAt(at, s.paths.openAt) {
-	case 0:
-		kind, until = foreseenWait, min(until, int64(s.paths.openAt>>s.shift))
-	case 1:
-		kind, until = foreseenOpen, min(until, int64(s.view.openUntil>>s.shift))
-	default:
-		kind = foreseenClosed
+	which := s.view.answerAt(opened + s.half)
+	switch which {
+	case tellsWait:
+		until = min(until, int64(s.view.openAt>>s.shift))
+	case tellsOpen:
+		until = min(until, int64(s.view.openUntil>>s.shift))
 	}
-	if s.paths.may&kind == 0 {
+	if s.paths.may>>which&1 == 0 {
 		return 0
 	}
 	return until
@@ -208,7 +211,7 @@ func (s *shard) walk(v *cold, way *path, after time.Duration, n int32) (at time.
 			return at, s.program.GivesUp(booking.VisitID(v.visit), v.locks, v.cause(), s.lucky), true
 		}
 		reach := at + s.half
-		which := s.view.answerAt(reach, p.openAt)
+		which := s.view.answerAt(reach)
 		v.statuses++
 		told := at + p.answer
 		if at > after {
@@ -221,10 +224,10 @@ func (s *shard) walk(v *cold, way *path, after time.Duration, n int32) (at time.
 			p.calls.Put(int64(reach>>s.shift), uint64(reach&(1<<s.shift-1))<<32|uint64(v.visit))
 			s.events += uint64(int64(n) * 4)
 		}
-		if which == 2 {
+		if which == tellsClosed {
 			return told, policy.SawClosed, true
 		}
-		if which == 1 {
+		if which == tellsOpen {
 			since = told + 2*s.half
 			if told > after { // the catalogue is at hand
 				p.browsed[v.group][told/time.Second] += uint32(n)
@@ -412,7 +415,7 @@ func (w *windows) serveForetold(at time.Duration, order uint64) {
 			return
 		}
 		if !w.unhurried(now) {
-			w.mistaken(foreseen(1) << w.view.answerAt(now, e.sc.OpenAt))
+			w.mistaken(foreseen(1) << w.view.answerAt(now))
 			return
 		}
 		// As many as there are idle slots for are served at once. No fault ever takes an
@@ -427,10 +430,10 @@ func (w *windows) serveForetold(at time.Duration, order uint64) {
 			if next++; int(next) == len(g.instances) {
 				next = 0
 			}
-			which := w.view.answerAt(now, e.sc.OpenAt)
-			if which > 0 {
+			which := w.view.answerAt(now)
+			if which != tellsWait {
 				o, in, known := w.state(next, now)
-				if !known || o != answers[which] || which == 1 && !w.catalogueAtHand(now+g.statusTakes+e.extra+e.half, e.end) {
+				if !known || o != answers[which] || which == tellsOpen && !w.catalogueAtHand(now+g.statusTakes+e.extra+e.half, e.end) {
 					w.mistaken(foreseen(1) << which)
 					return
 				}
@@ -464,8 +467,8 @@ func (w *windows) mistaken(kind foreseen) {
 	}
 }
 
-// foresee says what the shards may foresee after the servers have done a window.
-func (w *windows) foresee(done int64) {
+// announce says what the shards may foresee after the servers have done a window.
+func (w *windows) announce(done int64) {
 	e, g := w.e, &w.e.gateway
 	now := time.Duration(done+1) << w.shift
 	f := &w.view.foresight

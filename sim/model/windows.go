@@ -98,8 +98,8 @@ type windows struct {
 // step: for the tests, which want all of them tried.
 type ways struct {
 	atOnce, refused, held, unheld, lent [booking.StepPoll + 1]uint64
-	foretold                            [3]uint64 // by answer: wait, open, closed
-	woken                               uint64    // visits with a ticket whose user was moved meanwhile
+	foretold                            [len(answers)]uint64 // by answer: wait, open, closed
+	woken                               uint64               // visits with a ticket whose user was moved meanwhile
 }
 
 // edgeView is what the shards know of the config's copy at the edge. As long as a
@@ -298,7 +298,7 @@ func (w *windows) look() {
 			w.view.edgeView = edgeView{true, n.storedAt, n.life, n.version}
 		}
 	}
-	w.foresee(w.step - 1)
+	w.announce(w.step - 1)
 	for _, s := range w.shards {
 		s.view = w.view
 	}
