@@ -283,11 +283,10 @@ func (e *evening) progress() {
 	p := Progress{Elapsed: min(e.kernel.Now(), e.end), Length: e.end, Visits: e.begun,
 		Events: e.kernel.Counts().Ran + e.begun, Alive: e.alive}
 	if e.windows != nil {
-		for _, s := range e.windows.shards {
-			p.Visits += s.begun
-			p.Alive += s.alive
-			p.Events += s.begun + s.events
-		}
+		all := &e.windows.stands
+		p.Visits += all.begun
+		p.Alive += all.alive
+		p.Events += all.begun + all.events
 	}
 	e.opt.Progress(p)
 }

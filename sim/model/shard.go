@@ -118,6 +118,17 @@ type mail struct {
 	ended  [2][]uint32
 	cooled [2][]cooled
 	_      [64]byte
+
+	// And what the shard leaves for the servers' part.
+	stands [2]standing
+	hists  [2]hists
+	_      [64]byte
+}
+
+// standing is how far a shard is after a window.
+type standing struct {
+	begun, events, pressers uint64
+	alive                   int
 }
 
 // shard is a part of the people: their clients, and their visits while these are
@@ -214,6 +225,31 @@ func (s *shard) fail(format string, args ...any) {
 	if s.err == nil {
 		s.err = fmt.Errorf("%w: "+format, append([]any{ErrBooks}, args...)...)
 	}
+}
+
+// see takes what the servers' part has said.
+func (s *shard) see(v *view) {
+	if s.view = *v; s.view.rounded {
+		s.pressers.round()
+	}
+}
+
+// stand says how far the shard is after a window, and gives up histograms, or every
+// shard would keep all of the evening's.
+func (s *shard) stand(n int64) {
+	s.mail.stands[n&1] = s.standing()
+	if s.mail.hists[n&1] = nil; len(s.tally.hists) > histsKept {
+		s.mail.hists[n&1] = s.tally.giveHists()
+	}
+}
+
+func (s *shard) standing() standing { return standing{s.begun, s.events, s.pressers.n, s.alive} }
+
+func (a *standing) add(b standing) {
+	a.begun += b.begun
+	a.events += b.events
+	a.pressers += b.pressers
+	a.alive += b.alive
 }
 
 // do plays one window.

@@ -171,28 +171,36 @@ func (t *tally) flushAll() {
 	}
 }
 
-// takeHists takes over the histograms of another tally, which starts new ones. Sums
-// of whole numbers do not depend on the order.
-func (t *tally) takeHists(o *tally) {
-	for i := range o.runs {
-		o.settle(&o.runs[i])
-		o.runs[i].hists = [2]*record.Hist{}
+// hists are the histograms of a tally, as a record has them.
+type hists = map[record.Key]*record.Hist
+
+// giveHists gives the histograms away; the tally starts new ones.
+func (t *tally) giveHists() hists {
+	for i := range t.runs {
+		t.settle(&t.runs[i])
+		t.runs[i].hists = [2]*record.Hist{}
 	}
-	for k, h := range o.rec.Hists {
+	clear(t.hists)
+	given := t.rec.Hists
+	t.rec.Hists = hists{}
+	return given
+}
+
+// takeHists adds histograms. Sums of whole numbers do not depend on the order.
+func (t *tally) takeHists(given hists) {
+	for k, h := range given {
 		if mine, ok := t.rec.Hists[k]; ok {
 			mine.Merge(h)
 		} else {
 			t.rec.Hists[k] = h
 		}
 	}
-	clear(o.rec.Hists)
-	clear(o.hists)
 }
 
 // add adds what another tally counted.
 func (t *tally) add(o *tally) {
 	o.flushAll()
-	t.takeHists(o)
+	t.takeHists(o.giveHists())
 	for i, from := range o.counts {
 		c := t.counts[i]
 		for len(c) < len(from) {

@@ -1,7 +1,9 @@
 package model
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"runtime"
 	"sync/atomic"
@@ -15,9 +17,9 @@ import (
 	"spillway/sim/window"
 )
 
-// windows runs an evening in windows of time: in one step the servers do a window
-// while the shards of the people do the next and its successor's arrivals are drawn.
-// Who does what is decided so that the record is the sequential engine's, byte for
+// windows runs an evening in windows of time: the servers do a window while the shards
+// of the people do the next and arrivals of later ones are drawn. Who does what is
+// decided so that the record is the sequential engine's, byte for
 // byte, whatever the width of a window and the number of shards and cores:
 //
 //   - A visit between two contacts with the servers is its shard's, as long as its
@@ -37,24 +39,23 @@ type windows struct {
 	e      *evening
 	shift  uint          // a window is 2^shift ns: cut, not divided
 	count  int64         // windows that hold people
-	step   int64         // the shards do window step, the servers the one before
 	ahead  time.Duration // reactions shorter than this are the servers' part's
 	shards []*shard
 	mask   booking.UserID // user & mask is the shard, user >> bits its client there
 	bits   uint
-	crew   *window.Crew
 
-	_        [64]byte // what follows is the arrivals' alone
-	sc       *scenarios.Scaled
-	out      [][]arrival // by shard
-	stream   *scenarios.Stream
-	drawn    booking.VisitID // the next visit
-	drawnAt  time.Duration   // and when it comes; never = nobody is left
-	filled   [drawnKept]int  // arrivals of a window, modulo drawnKept
-	drawing  atomic.Bool     // somebody draws
-	drawnTo  atomic.Int64    // the next window
-	stepping atomic.Int64    // step, for whoever draws
-	_        [64]byte
+	_       [64]byte // what follows is the arrivals' alone
+	sc      *scenarios.Scaled
+	out     [][]arrival // by shard
+	stream  *scenarios.Stream
+	drawn   booking.VisitID // the next visit
+	drawnAt time.Duration   // and when it comes; never = nobody is left
+	tooMany error           // visits
+	filled  [filledKept]int // arrivals of a window, modulo filledKept
+	drawing atomic.Bool     // somebody draws
+	drawnTo atomic.Int64    // the next window
+	done    []window64      // by shard: windows it has done
+	_       [64]byte
 
 	hurried  bool   // locks are shorter than ahead: every visit that books is moved
 	calm     bool   // checks, submits and polls may be answered at once
@@ -87,6 +88,8 @@ type windows struct {
 	catalogues catalogues
 	foretold   foretold
 	view       view                          // what the shards are told
+	views      [2]view                       // by parity of the window after which they are
+	stands     standing                      // all shards', after it
 	openFrom   time.Duration                 // "open" is foreseen from then on
 	wrong      foreseen                      // answers that came otherwise than was foreseen
 	load       struct{ short, long float64 } // share of busy slots, averaged over 5 s and over 30
@@ -115,6 +118,7 @@ type edgeView struct {
 type view struct {
 	edgeView
 	foresight
+	rounded bool // those who pressed first are too many to be remembered exactly
 }
 
 // movedUser is a user whose client is with the servers' part.
@@ -148,6 +152,7 @@ const (
 	histsKept          = 500        // histograms of a shard
 	drawnAhead         = 8          // of so many windows, that in hand included, a shard may look at all arrivals but the last's
 	drawnKept          = 10         // so many may be drawn
+	filledKept         = 16         // the servers' part asks a little later how many there were
 	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
 	worthSharding      = 10_000_000 // visits in a run
 )
@@ -191,6 +196,7 @@ func (e *evening) openWindows() {
 	}
 	w.out, w.hands = make([][]arrival, len(w.shards)), make([][]hand, len(w.shards))
 	w.heads = make([]callQueue, len(w.shards))
+	w.done = make([]window64, len(w.shards))
 	w.hits = make([]uint32, e.watch.indexOf(e.end)+2)
 	w.onHand = w.take
 	w.fromShards = e.kernel.NewLane()
@@ -216,92 +222,85 @@ func formBelow(p *policy.Program, d time.Duration) uint64 {
 	return low
 }
 
+// window64 is the number of a window, in a line of memory of its own.
+type window64 struct {
+	atomic.Int64
+	_ [56]byte
+}
+
 // run plays the evening in windows and reports whether it was cut short.
 func (w *windows) run(ctx context.Context) (partial bool) {
 	e := w.e
-	// Of two members the first has the servers and half of the shards, the second the other
-	// half; whoever has nothing to do draws arrivals.
-	tasks := []func(){func() { w.serve(w.step - 1) }}
-	for _, s := range w.shards {
-		tasks = append(tasks, func() { s.do(w.step) })
+	crew := window.Crew{
+		Lead:  func(n int64) (more bool) { return w.play(n) && ctx.Err() == nil },
+		Ready: func(n int64) bool { return w.drawnTo.Load() >= n+drawnAhead-1 },
+		Small: func(n int64) bool { return w.filled[n%filledKept] < worthCalling },
+		Spare: w.fillNext,
 	}
-	w.crew = window.NewCrew(runtime.GOMAXPROCS(0), w.fillNext, tasks...)
-	defer w.crew.Close()
-	for ; w.step <= w.count && e.err == nil && e.kernel.Err() == nil; w.step++ {
-		w.stepping.Store(w.step)
-		for w.drawnTo.Load() < w.step+drawnAhead-1 {
-			if !w.fillNext() {
-				runtime.Gosched() // whoever draws may have lost its core
+	for i, s := range w.shards {
+		s.view = w.view
+		crew.Follow = append(crew.Follow, func(n int64) {
+			if n >= 2 {
+				s.see(&w.views[n&1])
 			}
-		}
-		if w.filled[w.step%drawnKept] < worthCalling {
-			w.crew.Alone()
-		} else {
-			w.crew.Step()
-		}
-		w.look()
-		w.roundPressers()
-		for _, s := range w.shards { // or every shard would keep all of the evening's
-			if len(s.tally.hists) > histsKept {
-				e.tally.takeHists(s.tally)
-			}
-		}
-		e.progress()
-		if ctx.Err() != nil && w.step < w.count {
-			// The servers catch up, so that every part has done the same windows.
-			w.serve(w.step)
-			for _, s := range w.shards {
-				s.mail.cooled[w.step&1] = nil // they stay where they are
-			}
-			partial = true
-			w.step++
-			break
+			s.do(n)
+			s.stand(n)
+			w.done[i].Store(n + 1)
+		})
+	}
+	// In the last window the shards only hear what became of the one before.
+	all := w.count + 1
+	played := crew.Run(runtime.GOMAXPROCS(0), all)
+	if partial = played < all; partial {
+		for _, s := range w.shards {
+			s.mail.cooled[(played-1)&1] = nil // they stay where they are
 		}
 	}
-	w.crew.Close()                                            // nobody draws any more
 	for t := w.tries.first(); t != nil; t = w.tries.first() { // of a run cut short
 		w.submits(t)
 		w.tries.pop()
 	}
 	w.unholdLate(w.count)
+	w.stands = standing{}
 	for _, s := range w.shards {
-		s.collect(w.step - 2)
-		s.collect(w.step - 1)
+		s.collect(played - 2)
+		s.collect(played - 1)
 		s.close()
-		if e.err == nil {
-			e.err = s.err
-		}
+		w.stands.add(s.standing())
+		e.err = cmp.Or(e.err, s.err, w.tooMany)
 	}
 	e.progress()
 	return partial || e.err != nil || e.kernel.Err() != nil
 }
 
-// roundPressers gives up exact moments as soon as all of the shards together have too
-// many, and not only when they are added up.
-func (w *windows) roundPressers() {
-	n := w.e.pressers.n
+// play is the servers' part of a window, and what concerns all: it reports whether the
+// run goes on.
+func (w *windows) play(n int64) (more bool) {
+	e := w.e
+	if n < w.count {
+		w.serve(n)
+	}
+	w.stands = standing{}
 	for _, s := range w.shards {
-		n += s.pressers.n
+		w.stands.add(s.mail.stands[n&1])
+		e.tally.takeHists(s.mail.hists[n&1])
 	}
-	if n > uint64(w.e.pressers.exact) {
-		for _, s := range w.shards {
-			s.pressers.round()
-		}
-	}
+	w.look(n)
+	e.progress()
+	return e.err == nil && e.kernel.Err() == nil
 }
 
-// look lets the shards see what the servers have changed.
-func (w *windows) look() {
+// look says what the shards may know of the servers after a window.
+func (w *windows) look(n int64) {
 	w.view.edgeView = edgeView{}
 	if d := &w.e.edge; d.on && !d.onQuery {
-		if n := d.entries[edgeKey{object: objectConfig}]; n != nil && n.has {
-			w.view.edgeView = edgeView{true, n.storedAt, n.life, n.version}
+		if x := d.entries[edgeKey{object: objectConfig}]; x != nil && x.has {
+			w.view.edgeView = edgeView{true, x.storedAt, x.life, x.version}
 		}
 	}
-	w.announce(w.step - 1)
-	for _, s := range w.shards {
-		s.view = w.view
-	}
+	w.announce(n)
+	w.view.rounded = w.e.pressers.n+w.stands.pressers > uint64(w.e.pressers.exact)
+	w.views[n&1] = w.view
 }
 
 func (w *windows) draw() {
@@ -315,11 +314,20 @@ func (w *windows) draw() {
 // fillNext draws the arrivals of one more window, unless enough are drawn or somebody
 // else is drawing them.
 func (w *windows) fillNext() bool {
-	if w.drawnTo.Load() >= w.stepping.Load()+drawnKept || !w.drawing.CompareAndSwap(false, true) {
+	may := func() bool { // the arrivals that would be overwritten are nobody's any more
+		n := w.drawnTo.Load() - drawnKept
+		for i := range w.done {
+			if w.done[i].Load() < n+1 {
+				return false
+			}
+		}
+		return true
+	}
+	if !may() || !w.drawing.CompareAndSwap(false, true) {
 		return false
 	}
 	n := w.drawnTo.Load()
-	more := n < w.stepping.Load()+drawnKept
+	more := may()
 	if more {
 		w.fill(n)
 		w.drawnTo.Store(n + 1)
@@ -339,7 +347,7 @@ func (w *windows) fill(n int64) {
 	first := w.drawn
 	for w.drawnAt < end {
 		if w.drawn >= maxVisits {
-			w.e.fail("visit %d: more than the tables can name", w.drawn)
+			w.tooMany = fmt.Errorf("%w: visit %d: more than the tables can name", ErrBooks, w.drawn)
 			w.drawnAt = never
 			break
 		}
@@ -352,12 +360,12 @@ func (w *windows) fill(n int64) {
 	for i, s := range w.shards {
 		s.arrivals[n%drawnKept] = out[i]
 	}
-	w.filled[n%drawnKept] = int(w.drawn - first)
+	w.filled[n%filledKept] = int(w.drawn - first)
 }
 
 // serve does one window at the servers and for all whom they lead.
 func (w *windows) serve(n int64) {
-	if n < 0 || w.e.err != nil {
+	if w.e.err != nil {
 		return
 	}
 	e, k := w.e, w.e.kernel

@@ -1,146 +1,180 @@
 package window
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 )
 
-// spins is how often a member looks for work before it sleeps, about a tenth of a
-// millisecond: waking it costs as much.
+// spins is how often a member looks for work before it sleeps, about a millisecond:
+// waking it costs a tenth of that.
 const spins = 500_000
 
-// Crew does the tasks of a step side by side, each once, and waits for all of them
-// before the next step. Make one with NewCrew and Close it.
+// Crew plays windows side by side: some followers, and a leader behind them. Everyone
+// plays windows 0, 1, 2, … in order; the leader plays one when all followers have, and
+// a follower does so when the leader has played the last but one. So nobody waits for
+// a step of all: a follower may be done with the next window before another has begun
+// with it. Fill it in and Run it.
 type Crew struct {
-	tasks []task
-	homes [][]int // by member: the tasks in the order in which it looks at them
-	left  atomic.Int64
-	step  atomic.Uint64 // of the tasks that may be taken
-	over  atomic.Bool
-	spare func() bool
+	Lead    func(window int64) (more bool) // false ends the run as soon as all have played the same windows
+	Follow  []func(window int64)
+	Ready   func(window int64) bool // whether followers may play it yet; nil = always
+	Small   func(window int64) bool // of one that is ready: so little to do that one member does all; nil = never
+	Spare   func() (done bool)      // work for whoever waits, at any time, by several at once; nil = none
+	members int
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
 	wake     sync.Cond
+	played   []int64 // by follower: windows played
+	busy     []bool  // and whether it is at the next
+	led      int64   // windows that the leader has played
+	leading  bool
+	windows  int64 // to play
 	sleeping int
-	members  sync.WaitGroup
+
+	offers atomic.Uint64 // changes when there is something to do for whoever waits
 }
 
-// task is done by whoever takes it first: every member begins with its own, whose
-// data are in its core's cache, and then helps the others.
-type task struct {
-	f    func()
-	done atomic.Uint64 // the last step in which somebody took it
-	_    [48]byte      // a line of its own
-}
-
-// NewCrew makes a crew of so many members, the caller of Step being the first of
-// them: of one, it does the tasks itself, in order. The tasks are shared out in the
-// order given, the first half to the first of two members and so on; each member
-// begins with its own first, the others' are taken from the last one backwards. Whoever
-// has to wait for the others calls spare, unless it is nil: a piece of work that may be
-// done at any time, by several members at once; it reports whether there was any.
-func NewCrew(members int, spare func() bool, tasks ...func()) *Crew {
-	members = max(1, min(members, len(tasks)))
-	c := &Crew{spare: spare, tasks: make([]task, len(tasks)), homes: make([][]int, members)}
-	for i, f := range tasks {
-		c.tasks[i].f = f
-	}
-	for m := range c.homes {
-		from, to := len(tasks)*m/members, len(tasks)*(m+1)/members
-		for i := from; i < to; i++ {
-			c.homes[m] = append(c.homes[m], i)
-		}
-		for i := len(tasks) - 1; i >= 0; i-- {
-			if i < from || i >= to {
-				c.homes[m] = append(c.homes[m], i)
-			}
-		}
-	}
+// Run plays so many windows with so many members, the caller being the first of them,
+// and returns how many were played: fewer if the leader ended the run. Every window's
+// writes are seen by whoever may only play after it.
+func (c *Crew) Run(members int, windows int64) (played int64) {
+	c.members = max(1, min(members, len(c.Follow)+1))
 	c.wake.L = &c.mu
-	for m := range members - 1 {
-		c.members.Add(1)
-		go c.member(m + 1)
+	c.played, c.busy = make([]int64, len(c.Follow)), make([]bool, len(c.Follow))
+	c.windows = windows
+	var others sync.WaitGroup
+	for m := 1; m < c.members; m++ {
+		others.Go(func() { c.work(m) })
 	}
-	return c
+	c.work(0)
+	others.Wait()
+	return c.windows
 }
 
-// Alone does every task once, in order, without the others: for a step so short
-// that to call them would take longer.
-func (c *Crew) Alone() {
-	for i := range c.tasks {
-		c.tasks[i].f()
-	}
-}
+// leader is the leader's place among the followers.
+const leader = -1
 
-// Step does every task once. What one step wrote, every task of the next one sees.
-func (c *Crew) Step() {
-	c.left.Store(int64(len(c.tasks)))
-	step := c.step.Add(1)
+// work plays what there is until all is played.
+func (c *Crew) work(member int) {
 	c.mu.Lock()
-	if c.sleeping > 0 {
-		c.wake.Broadcast()
-	}
-	c.mu.Unlock()
-	c.work(0, step)
-	for n := 0; c.left.Load() > 0; n++ {
-		if c.spare != nil && c.spare() {
-			n = 0
+	defer c.mu.Unlock()
+	for c.led < c.windows {
+		who, ok := c.find(member)
+		if ok {
+			c.take(who)
 		}
-		if n > spins {
-			runtime.Gosched() // the other thread may have lost its core
+		c.offer(member)
+		if ok {
+			c.play(who)
+		} else {
+			c.wait()
 		}
 	}
-}
-
-// Close ends the members and waits for them.
-func (c *Crew) Close() {
-	c.over.Store(true)
-	c.mu.Lock()
-	c.step.Add(1)
+	c.offers.Add(1)
 	c.wake.Broadcast()
-	c.mu.Unlock()
-	c.members.Wait()
 }
 
-// work takes whatever tasks of a step nobody has taken. A member that comes late
-// finds them all taken, and never one of a later step: that one begins when all of
-// this are done, with another number.
-func (c *Crew) work(member int, step uint64) {
-	for _, i := range c.homes[member] {
-		t := &c.tasks[i]
-		if t.done.Load() < step && t.done.CompareAndSwap(step-1, step) {
-			t.f()
-			c.left.Add(-1)
-		}
+// find is whom a member may play: of the followers the one that is furthest behind, and
+// of those its own, whose data are in its core's cache.
+func (c *Crew) find(member int) (who int, ok bool) {
+	if first := c.slowest(); !c.leading && c.led < first && c.suits(member, c.led) {
+		return leader, true
 	}
-}
-
-func (c *Crew) member(m int) {
-	defer c.members.Done()
-	var seen uint64
-	for !c.over.Load() {
-		now := c.step.Load()
-		for n := 0; now == seen && n < spins; n++ {
-			if c.spare != nil && c.spare() {
-				n = 0
-			}
-			now = c.step.Load()
-		}
-		if now == seen {
-			c.mu.Lock()
-			for c.step.Load() == seen {
-				c.sleeping++
-				c.wake.Wait()
-				c.sleeping--
-			}
-			c.mu.Unlock()
+	n, home := len(c.Follow), member*len(c.Follow)/c.members
+	for i := range n {
+		i = (home + i) % n
+		if c.busy[i] || c.played[i] >= c.windows || c.played[i] > c.led+1 || ok && c.played[i] >= c.played[who] {
 			continue
 		}
-		if c.over.Load() {
-			return // the last step is none: see Close
+		if (c.Ready == nil || c.Ready(c.played[i])) && c.suits(member, c.played[i]) {
+			who, ok = i, true
 		}
-		seen = now
-		c.work(m, now)
+	}
+	return who, ok
+}
+
+func (c *Crew) suits(member int, window int64) bool {
+	return member == 0 || c.Small == nil || !c.Small(window)
+}
+
+// slowest is how many windows all followers have played.
+func (c *Crew) slowest() int64 {
+	first := c.windows
+	for _, n := range c.played {
+		first = min(first, n)
+	}
+	return first
+}
+
+func (c *Crew) take(who int) {
+	if who == leader {
+		c.leading = true
+	} else {
+		c.busy[who] = true
+	}
+}
+
+// offer tells those who wait if there is something for them.
+func (c *Crew) offer(member int) {
+	for m := range c.members {
+		if m == member {
+			continue
+		}
+		if _, ok := c.find(m); ok {
+			c.offers.Add(1)
+			if c.sleeping > 0 {
+				c.wake.Broadcast()
+			}
+			return
+		}
+	}
+}
+
+// play plays a window. It is called with the lock, as wait is, and does without it
+// meanwhile.
+func (c *Crew) play(who int) {
+	if who != leader {
+		n := c.played[who]
+		c.mu.Unlock()
+		c.Follow[who](n)
+		c.mu.Lock()
+		c.busy[who] = false
+		c.played[who]++
+		return
+	}
+	n := c.led
+	c.mu.Unlock()
+	more := c.Lead(n)
+	c.mu.Lock()
+	c.leading = false
+	c.led++
+	if more {
+		return
+	}
+	c.windows = c.led
+	for i, n := range c.played {
+		if c.busy[i] {
+			n++
+		}
+		c.windows = max(c.windows, n)
+	}
+}
+
+// wait does what is to spare until something is offered.
+func (c *Crew) wait() {
+	seen := c.offers.Load()
+	c.mu.Unlock()
+	spared := false
+	for n := 0; n < spins && !spared && c.offers.Load() == seen; n++ {
+		spared = c.Spare != nil && c.Spare()
+	}
+	c.mu.Lock()
+	if spared {
+		return // it may have made something ready
+	}
+	for c.offers.Load() == seen {
+		c.sleeping++
+		c.wake.Wait()
+		c.sleeping--
 	}
 }

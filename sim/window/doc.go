@@ -1,15 +1,14 @@
 // Package window is what a simulation needs to run in windows of time instead of
 // event by event: a calendar of the windows to come, a sort of what is due in one,
-// and a crew that does the parts of a step side by side. It knows no model.
+// and a crew that plays windows side by side. It knows no model.
 //
 //	cal := window.NewCalendar[event](512)
 //	cal.Put(7, e)                        // due in window 7
 //	due = cal.Take(7, due[:0])           // everything due there, in the order of Put
 //	keys = window.Sort(keys, spare)      // by moment within the window
 //
-//	crew := window.NewCrew(runtime.GOMAXPROCS(0), nil, serve, left, right)
-//	defer crew.Close()
-//	crew.Step()                          // serve, left and right, each once
+//	crew := window.Crew{Lead: serve, Follow: []func(int64){left, right}}
+//	crew.Run(runtime.GOMAXPROCS(0), 512) // left and right play window 7 once serve has played 5, serve once both have
 //
 // # Why
 //
@@ -27,6 +26,8 @@
 //   - The sort moves 8-byte keys that hold moment and place, not the events: one pass
 //     into about as many buckets as keys, for moments are spread over a window, and an
 //     insertion sort of the rest.
-//   - The crew spins for a tenth of a millisecond before it sleeps: a step lasts
-//     that long, and waking a thread costs as much.
+//   - Nobody in the crew waits for all the others: of a leader and two followers on two
+//     cores, who take 35, 30 and 30, a window takes 47.5 so, and 60 in steps of all.
+//   - The crew spins for a millisecond before it sleeps: whatever it waits for lasts
+//     about a tenth of that, and waking a thread costs as much.
 package window

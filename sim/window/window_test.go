@@ -109,57 +109,104 @@ func TestSortAgainstTheLibrary(t *testing.T) {
 	}
 }
 
-// Every task runs once a step, no step begins before the last has ended, what one
-// wrote the next sees, and after Close nobody runs anything.
+// Everyone plays every window once and in order, the leader after all followers and
+// these after the leader's last but one; what one wrote the next sees. That holds for any
+// number of members, wherever windows are small, not yet ready, or the run is cut short.
 func TestCrew(t *testing.T) {
+	const followers, windows = 3, 600
 	for _, members := range []int{1, 2, 3, 8} {
-		const tasks = 5
-		var ran [tasks]int
-		fs := make([]func(), tasks)
-		var seen [tasks]int
-		for i := range fs {
-			fs[i] = func() {
-				if seen[i] != ran[i] {
-					panic(fmt.Sprintf("task %d ran %d times in %d steps", i, ran[i], seen[i]))
+		for _, last := range []int64{windows, 250} {
+			var played [followers]int64 // each written by one follower, read by the leader
+			var led [2]int64            // by parity of the window, written by the leader
+			var small, ready atomic.Int64
+			c := &Crew{
+				Lead: func(n int64) bool {
+					for i := range played {
+						if at := atomic.LoadInt64(&played[i]); at != n+1 && at != n+2 {
+							panic(fmt.Sprintf("the leader plays %d when follower %d has played %d windows", n, i, at))
+						}
+					}
+					led[n&1] = n
+					return n != last
+				},
+				Small: func(n int64) bool { small.Add(1); return n/100%3 == 1 },
+				Ready: func(n int64) bool { return n < ready.Load() },
+				Spare: func() bool {
+					if ready.Load() >= windows {
+						return false
+					}
+					ready.Add(5)
+					return true
+				},
+			}
+			for i := range followers {
+				c.Follow = append(c.Follow, func(n int64) {
+					if n >= 2 && led[n&1] != n-2 {
+						panic(fmt.Sprintf("follower %d plays %d when the leader has played %d", i, n, led[n&1]))
+					}
+					if n >= ready.Load() {
+						panic(fmt.Sprintf("follower %d plays %d, which is not ready", i, n))
+					}
+					if at := atomic.AddInt64(&played[i], 1); at != n+1 {
+						panic(fmt.Sprintf("follower %d plays %d after %d windows", i, n, at-1))
+					}
+					if n%100 == int64(i) {
+						runtime.Gosched()
+					}
+				})
+			}
+			got := c.Run(members, windows)
+			if last == windows && got != windows || last < windows && (got <= last || got > last+3) {
+				t.Errorf("%d members, ended after %d: %d windows played", members, last, got)
+			}
+			for i := range played {
+				if played[i] != got {
+					t.Errorf("%d members: follower %d has played %d windows of %d", members, i, played[i], got)
 				}
-				ran[i]++
 			}
-		}
-		c := NewCrew(members, nil, fs...)
-		for step := 1; step <= 3000; step++ {
-			if step%7 == 0 {
-				c.Alone()
-			} else {
-				c.Step()
+			if at := max(led[0], led[1]); at != got-1 {
+				t.Errorf("%d members: the leader ended at window %d of %d", members, at, got)
 			}
-			for i, n := range ran {
-				if n != step {
-					t.Fatalf("%d members: after step %d task %d has run %d times", members, step, i, n)
-				}
+			if small.Load() == 0 && members > 1 {
+				t.Errorf("%d members: nobody asked what is small", members)
 			}
-			seen = ran
-			if step%1000 == 0 {
-				runtime.Gosched()
-			}
-		}
-		c.Close()
-		if ran != seen {
-			t.Errorf("%d members: a task ran after the last step", members)
 		}
 	}
 }
 
-// Whoever waits for the others does what is to spare: the task ends only when that is done.
+// A follower goes on to the next window while another is still at the last one: the two
+// of them would wait for each other for ever if they could not.
+func TestCrewRunsAhead(t *testing.T) {
+	next := make(chan bool)
+	c := &Crew{Lead: func(int64) bool { return true }, Follow: []func(int64){
+		func(n int64) {
+			if n == 0 {
+				<-next
+			}
+		},
+		func(n int64) {
+			if n == 1 {
+				close(next)
+			}
+		},
+	}}
+	c.Run(2, 3)
+}
+
+// Whoever waits for the others does what is to spare: the window ends only when that is
+// done.
 func TestCrewSpare(t *testing.T) {
 	var done atomic.Int64
-	idle := func() {}
-	c := NewCrew(2, func() bool { return done.Add(1)%2 == 1 }, func() {
-		for done.Load() == 0 {
-			runtime.Gosched()
-		}
-	}, idle)
-	c.Step()
-	c.Close()
+	c := &Crew{
+		Lead:  func(int64) bool { return true },
+		Spare: func() bool { return done.Add(1)%2 == 1 },
+		Follow: []func(int64){func(int64) {
+			for done.Load() == 0 {
+				runtime.Gosched()
+			}
+		}},
+	}
+	c.Run(2, 1)
 }
 
 // BenchmarkHold puts an event a window or some ahead and takes it again, with five
