@@ -30,6 +30,34 @@ func (s Seed) U64(purpose uint8, id uint64, attempt uint32) uint64 {
 	return x ^ x>>31
 }
 
+// Series are the draws for one purpose and id, for whoever needs many of them: what they
+// have in common is reckoned once.
+type Series struct{ key, mix, purpose uint64 }
+
+// Series are the draws for one purpose and id.
+func (s Seed) Series(purpose uint8, id uint64) Series {
+	a := uint64(s) ^ m4
+	return Series{a ^ (id * m1), id ^ a*m1, uint64(purpose) << 32}
+}
+
+// U64 is Seed.U64 for an attempt.
+func (r *Series) U64(attempt uint32) uint64 {
+	hi, lo := bits.Mul64(r.key, (r.purpose|uint64(attempt))*m2^m3)
+	x := hi ^ lo ^ r.mix
+	x = (x ^ x>>30) * m2
+	x = (x ^ x>>27) * m3
+	return x ^ x>>31
+}
+
+// Between is Seed.Between for an attempt.
+func (r *Series) Between(attempt uint32, lo, hi time.Duration) time.Duration {
+	if hi <= lo {
+		return lo
+	}
+	h, _ := bits.Mul64(r.U64(attempt), uint64(hi-lo))
+	return lo + time.Duration(h)
+}
+
 // Unit maps a draw to [0, 1) in steps of 2^-53.
 func Unit(u uint64) float64 { return float64(u>>11) * (1.0 / (1 << 53)) }
 

@@ -118,3 +118,22 @@ func BenchmarkLogNormal(b *testing.B) {
 var sink uint64
 
 const frozen0, frozen1, frozen2 uint64 = 0x4e5efdf325b99e59, 0xbdb523ccfa3fb615, 0x48555df1ea491520
+
+// A series gives the draws that asking for each gives.
+func TestSeries(t *testing.T) {
+	for i := range uint64(1000) {
+		seed := Seed(Seed(5).U64(1, i, 0))
+		purpose, id := uint8(seed.U64(1, 1, 1)), seed.U64(1, 1, 2)>>(i%64)
+		r := seed.Series(purpose, id)
+		for n := range uint32(20) {
+			attempt := n << (i % 28)
+			if got, want := r.U64(attempt), seed.U64(purpose, id, attempt); got != want {
+				t.Fatalf("seed %d, purpose %d, id %d, attempt %d: %#x, want %#x", seed, purpose, id, attempt, got, want)
+			}
+			lo, hi := time.Duration(n)*time.Second, 5*time.Second
+			if got, want := r.Between(attempt, lo, hi), seed.Between(purpose, id, attempt, lo, hi); got != want {
+				t.Fatalf("seed %d, purpose %d, id %d, attempt %d, %v to %v: %v, want %v", seed, purpose, id, attempt, lo, hi, got, want)
+			}
+		}
+	}
+}

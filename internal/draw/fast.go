@@ -102,10 +102,8 @@ var fastNormals = func() (t [52 << normalBits][6]float64) {
 // fastNormal maps a draw to a standard normal variable: Normal's values to 1e-13, at
 // a third of the cost.
 func fastNormal(u uint64) float64 {
-	sign := uint64(0)
-	if u>>63 != 0 {
-		u, sign = ^u, 1<<63
-	}
+	minus := uint64(int64(u) >> 63) // all bits or none: a branch would be wrong half of the time
+	u ^= minus
 	b := math.Float64bits(float64(u>>12<<1 | 1)) // the tail in units of 2^-53, exactly
 	i := (b>>52-1023)<<normalBits | b>>(52-normalBits)&(1<<normalBits-1)
 	c := &fastNormals[i]
@@ -113,5 +111,5 @@ func fastNormal(u uint64) float64 {
 	x := float64(float64(int64(b&(1<<rest-1))-1<<(rest-1)) * (1.0 / (1 << (rest - 1)))) // -1..1 within the interval
 	x2 := float64(x * x)                                                                // pairs of terms, so that they need not wait for each other
 	z := (c[0] + float64(x*c[1])) + float64(x2*((c[2]+float64(x*c[3]))+float64(x2*(c[4]+float64(x*c[5])))))
-	return math.Float64frombits(math.Float64bits(z) ^ sign)
+	return math.Float64frombits(math.Float64bits(z) ^ minus<<63)
 }

@@ -118,73 +118,86 @@ func (c Coin) hash(user booking.UserID, epoch int64) uint64 {
 	return siphash.Hash(c.K0, c.K1, msg[:])
 }
 
-// CoinLine is one user's line of draws, for whoever needs many of them: what they
-// have in common is reckoned once.
-type CoinLine struct {
-	v0, v1, v2, v3 uint64 // SipHash's state once it has taken the user
-	period         time.Duration
-	epoch          int64 // the one asked for last, and when it ends
-	ends           time.Duration
+// CoinLines are a coin's users' lines of draws, for whoever needs many of them: what
+// they have in common is reckoned once. Make them with Coin.Lines.
+type CoinLines struct {
+	v0, v1, v2, v3 uint64 // SipHash's state before it takes anything
+	origin, period time.Duration
+	perPeriod      float64
 }
 
-// Line is a user's line of draws, asked for moments from now on, in order.
-func (c Coin) Line(user booking.UserID, now time.Duration) CoinLine {
+// Lines are the coin's.
+func (c Coin) Lines() CoinLines {
 	// The words of the name "somepseudorandomlygeneratedbytes", see the paper.
-	l := CoinLine{v0: c.K0 ^ 0x736f6d6570736575, v1: c.K1 ^ 0x646f72616e646f6d,
-		v2: c.K0 ^ 0x6c7967656e657261, v3: c.K1 ^ 0x7465646279746573, period: c.Period}
-	m := uint64(user)
-	l.v3 ^= m
-	l.v0, l.v1, l.v2, l.v3 = sipRound(l.v0, l.v1, l.v2, l.v3)
-	l.v0, l.v1, l.v2, l.v3 = sipRound(l.v0, l.v1, l.v2, l.v3)
-	l.v0 ^= m
-	first, _ := l.Draws(math.MinInt64, 0)
-	phase := time.Duration(first % uint64(c.Period))
-	d := now - c.Origin + phase
-	l.epoch = int64(d / c.Period)
-	if d%c.Period < 0 {
-		l.epoch--
-	}
-	l.ends = c.Origin - phase + time.Duration(l.epoch+1)*c.Period
-	return l
+	return CoinLines{c.K0 ^ 0x736f6d6570736575, c.K1 ^ 0x646f72616e646f6d, c.K0 ^ 0x6c7967656e657261, c.K1 ^ 0x7465646279746573,
+		c.Origin, c.Period, 1 / float64(c.Period)}
 }
 
-// Epoch is the number of the user's epoch at a moment, no sooner than the one before.
-func (l *CoinLine) Epoch(now time.Duration) int64 {
-	if now >= l.ends {
-		n := int64(1)
-		if late := now - l.ends; late >= l.period {
-			n += int64(late / l.period)
-		}
-		l.epoch += n
-		l.ends += time.Duration(n) * l.period
+// CoinLine is one user's line of draws.
+type CoinLine struct {
+	v0, v1, v2, v3 uint64        // SipHash's state once it has taken the user
+	start          time.Duration // of epoch 0
+	period         time.Duration
+	perPeriod      float64
+}
+
+// Of is a user's line.
+func (c *CoinLines) Of(user booking.UserID) CoinLine {
+	const none = 1 << 63 // math.MinInt64, the epoch whose draw is the user's phase
+	m := uint64(user)
+	v0, v1, v2, v3 := sipRound(c.v0, c.v1, c.v2, c.v3^m)
+	v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
+	v0 ^= m
+	p0, p1, p2, p3 := sipRound(v0, v1, v2, v3^none)
+	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
+	p0, p1, p2, p3 = sipRound(p0^none, p1, p2, p3^sipEnd)
+	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
+	p0, p2 = p0^sipEnd, p2^0xff
+	for range 4 {
+		p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
 	}
-	return l.epoch
+	phase := time.Duration((p0 ^ p1 ^ p2 ^ p3) % uint64(c.period))
+	return CoinLine{v0, v1, v2, v3, c.origin - phase, c.period, c.perPeriod}
+}
+
+// Epoch is the number of the user's epoch at a moment.
+func (l *CoinLine) Epoch(now time.Duration) int64 {
+	d := now - l.start
+	n := time.Duration(float64(d) * l.perPeriod) // one off at the most, for moments of a hundred days
+	if rest := d - n*l.period; rest < 0 {
+		n--
+	} else if rest >= l.period {
+		n++
+	}
+	return int64(n)
 }
 
 // Draws are the user's draws in two epochs: side by side they take hardly longer than
 // one of them.
 func (l *CoinLine) Draws(a, b int64) (x, y uint64) {
-	const end = 16 << 56 // the message's length, which SipHash takes last
 	p0, p1, p2, p3 := l.v0, l.v1, l.v2, l.v3^uint64(a)
 	q0, q1, q2, q3 := l.v0, l.v1, l.v2, l.v3^uint64(b)
 	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
 	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
 	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
 	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
-	p0, p3 = p0^uint64(a), p3^end
-	q0, q3 = q0^uint64(b), q3^end
+	p0, p3 = p0^uint64(a), p3^sipEnd
+	q0, q3 = q0^uint64(b), q3^sipEnd
 	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
 	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
 	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
 	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
-	p0, p2 = p0^end, p2^0xff
-	q0, q2 = q0^end, q2^0xff
+	p0, p2 = p0^sipEnd, p2^0xff
+	q0, q2 = q0^sipEnd, q2^0xff
 	for range 4 {
 		p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
 		q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
 	}
 	return p0 ^ p1 ^ p2 ^ p3, q0 ^ q1 ^ q2 ^ q3
 }
+
+// sipEnd is the message's length, which SipHash takes last.
+const sipEnd = 16 << 56
 
 func sipRound(a, b, c, d uint64) (uint64, uint64, uint64, uint64) {
 	a += b

@@ -237,7 +237,8 @@ func TestCoinLineIsTheCoin(t *testing.T) {
 			Origin: time.Duration(seed.U64(1, i, 3)%uint64(time.Hour)) - 30*time.Minute}
 		user := booking.UserID(seed.U64(1, i, 4) >> (i % 64))
 		now := time.Duration(seed.U64(1, i, 5)%uint64(time.Hour)) - 20*time.Minute
-		line := c.Line(user, now)
+		lines := c.Lines()
+		line := lines.Of(user)
 		for n := range uint32(50) {
 			epoch := line.Epoch(now)
 			if want := c.Epoch(user, now); epoch != want {
@@ -246,6 +247,12 @@ func TestCoinLineIsTheCoin(t *testing.T) {
 			x, y := line.Draws(epoch, -epoch)
 			if x != c.Draw(user, epoch) || y != c.Draw(user, -epoch) {
 				t.Fatalf("%+v: user %d draws %#x and %#x in epochs ±%d, want %#x and %#x", c, user, x, y, epoch, c.Draw(user, epoch), c.Draw(user, -epoch))
+			}
+			if n%5 == 0 { // the edge of an epoch
+				now = c.EpochEnd(user, now) - time.Duration(n%2)
+				if epoch, want := line.Epoch(now), c.Epoch(user, now); epoch != want {
+					t.Fatalf("%+v: at %v, an edge, user %d is in epoch %d, want %d", c, now, user, epoch, want)
+				}
 			}
 			now += time.Duration(seed.U64(2, i, n) % uint64(1+30*time.Second>>(n%32)))
 		}

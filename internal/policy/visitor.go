@@ -494,6 +494,11 @@ func (p *Program) GivesUp(visit booking.VisitID, n uint16, cause booking.Outcome
 	if luck.Uniform(booking.DrawGiveUp, uint64(visit), uint32(n)) >= p.GiveUp {
 		return InFlight
 	}
+	return GaveUp(cause)
+}
+
+// GaveUp is how a visit ends that gives up at the end of a lock with a cause.
+func GaveUp(cause booking.Outcome) Final {
 	switch cause {
 	case 0:
 		return GaveUpAtGate

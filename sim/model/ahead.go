@@ -21,6 +21,7 @@ type gate struct {
 	loses  bool   // some press may be lost, and its moment follows from the end of its lock
 	coin   bool   // the draw is the coin's, by user and epoch; else the visit's, by press
 	passes uint64 // a draw of 53 bits below this passes
+	lines  policy.CoinLines
 }
 
 // unitBits is how many bits of a draw draw.Unit uses.
@@ -50,7 +51,7 @@ func gatesOf(runtimes []policy.Runtime, p *policy.Program) []gate {
 			}
 			out[i] = gate{loses: low < 1<<unitBits, passes: low}
 		case policy.GateCoin:
-			out[i] = gate{coin: true, passes: drawsBelow(rt.Probability), loses: rt.Probability < 1 && rt.Coin.Period <= p.Lock}
+			out[i] = gate{coin: true, passes: drawsBelow(rt.Probability), loses: rt.Probability < 1 && rt.Coin.Period <= p.Lock, lines: rt.Coin.Lines()}
 		}
 	}
 	return out
@@ -103,30 +104,40 @@ func (s *shard) pressAt(c *cold, due time.Duration) {
 // limit, so many of them at the most, and counts n for each after a moment: 1, or -1 to
 // take it back. It returns when the visit presses that does not lose as far as is known
 // here, or gives up.
+//
+// What is taken back must end at the limit, at which it ended before, or by giving up.
 func (s *shard) lose(c *cold, due time.Duration, most uint32, limit, after time.Duration, n int32) (at time.Duration, givesUp bool) {
-	g := &s.gates[c.version]
+	g, p := &s.gates[c.version], &s.program
 	var (
 		id      = uint64(c.visit)
 		presses = uint32(c.presses)
 		locks   = uint32(c.locks)
 		locked  = c.phase() == policy.PhaseLocked
+		gives   = s.luck.Series(booking.DrawGiveUp, id) // givesUp
+		human   = s.luck.Series(booking.DrawHuman, id)  // lostUntil
 		line    policy.CoinLine
 		later   uint64 // the draw at next, if it was drawn with the one before
 		drawn   bool
 	)
-	if g.coin {
-		line = s.runtimes[c.version].Coin.Line(booking.UserID(c.user), due)
+	again := n < 0 // what is taken back was lost: nobody need ask once more
+	if g.coin && !again {
+		line = g.lines.Of(booking.UserID(c.user))
 	}
 	for presses < most && due < limit {
-		if givesUp = locked && s.givesUp(c.visit, locks); givesUp {
+		if givesUp = locked && gives.U64(locks)>>(64-unitBits) < s.givesUpBelow; givesUp {
 			break
 		}
-		next := s.lostUntil(c.visit, locks+1, due)
+		next := due + p.Lock + human.Between(locks+1, p.HumanMin, p.HumanMax)
+		if p.Jitter {
+			next = s.lostUntil(c.visit, locks+1, due)
+		}
 		if next >= s.runEnd {
 			break // it is this press that waits beyond the end
 		}
 		var u uint64
 		switch {
+		case again:
+			u = math.MaxUint64
 		case !g.coin:
 			u = s.luck.U64(booking.DrawCoin, id, presses+1)
 		case drawn:

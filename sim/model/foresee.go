@@ -208,7 +208,7 @@ func (s *shard) walk(v *cold, way *path, after time.Duration, n int32) (at time.
 	at = since + s.notice.Of(s.luck.U64(booking.DrawNotice, uint64(v.visit), 0)) // Program.NoticeRead
 	for at+s.half < limit {
 		if v.locks > 0 && s.givesUp(v.visit, uint32(v.locks)) {
-			return at, s.program.GivesUp(booking.VisitID(v.visit), v.locks, v.cause(), s.lucky), true
+			return at, policy.GaveUp(v.cause()), true
 		}
 		reach := at + s.half
 		which := s.view.answerAt(reach)
@@ -241,7 +241,7 @@ func (s *shard) walk(v *cold, way *path, after time.Duration, n int32) (at time.
 			if way.presses && s.gates[v.version].loses {
 				var givesUp bool
 				if at, givesUp = s.lose(v, at, math.MaxUint16, time.Duration(way.until)<<s.shift, after, n); givesUp {
-					return at, s.program.GivesUp(booking.VisitID(v.visit), v.locks, 0, s.lucky), true
+					return at, policy.GaveUp(0), true
 				}
 			}
 			break

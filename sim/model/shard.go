@@ -143,8 +143,9 @@ type shard struct {
 	taken   int64 // the last window taken from the calendar
 
 	arrivals [drawnKept][]arrival // of windows, modulo drawnKept
-	comes    []uint8              // by user: of the windows drawn the last in which they come; see mayCome
+	comes    []uint8              // by user: the last window drawn in which they come, see expect
 	expected int64                // the first window that is not in comes
+	cleared  int64                // the window in hand when comes was last cleared
 	calls    [3][]call            // status calls by the window in which they reach the servers
 	asks     *[]call              // those that reach them in the window in hand
 	asksNext *[]call              // and those of the next
@@ -190,23 +191,20 @@ func newShard(w *windows, number, users int) *shard {
 	return s
 }
 
-// expect notes who comes in the windows that have been drawn, for the first to ask in
-// the window in hand.
-func (s *shard) expect() {
-	for s.expected = max(s.expected, s.taken); s.expected <= s.taken+drawnAhead-2; s.expected++ {
-		for _, a := range s.arrivals[s.expected%drawnKept] {
-			s.comes[a.user>>s.bits] = uint8(s.expected%255) + 1
-		}
-	}
-}
+// comesMax is into how many windows a byte of comes may fall; 0 = none.
+const comesMax = 255
 
-// come forgets the arrivals of the window in hand, at its end.
-func (s *shard) come() {
-	if s.taken < s.expected {
-		for _, a := range s.arrivals[s.taken%drawnKept] {
-			if c := &s.comes[a.user>>s.bits]; *c == uint8(s.taken%255)+1 {
-				*c = 0
-			}
+// expect notes who comes in the windows that have been drawn, for the first to ask in
+// the window in hand. What has passed is forgotten all at once, before its numbers come
+// round again.
+func (s *shard) expect() {
+	if s.expected = max(s.expected, s.taken); s.taken-s.cleared >= comesMax-drawnAhead {
+		clear(s.comes)
+		s.cleared, s.expected = s.taken, s.taken
+	}
+	for ; s.expected <= s.taken+drawnAhead-2; s.expected++ {
+		for _, a := range s.arrivals[s.expected%drawnKept] {
+			s.comes[a.user>>s.bits] = uint8(s.expected%comesMax) + 1
 		}
 	}
 }
@@ -218,7 +216,8 @@ func (s *shard) mayCome(user uint32) bool {
 	if s.expected <= s.taken+drawnAhead-2 {
 		s.expect()
 	}
-	return s.comes[user>>s.bits] != 0
+	n := s.comes[user>>s.bits]
+	return n != 0 && uint8((int64(n-1)+comesMax-s.taken%comesMax)%comesMax) <= drawnAhead-2
 }
 
 func (s *shard) fail(format string, args ...any) {
@@ -316,7 +315,6 @@ func (s *shard) do(n int64) {
 		now := start + time.Duration(at)
 		switch which {
 		case 0:
-			s.come()
 			s.reached(n)
 			return
 		case 1:
@@ -654,13 +652,12 @@ func (s *shard) wake(c cold, now time.Duration) {
 	}
 	*word &^= ahead << shift // whoever ends here is not replaced any more
 	// What most visits do is done on the spot, with the policy's own parts.
-	id := booking.VisitID(c.visit)
 	phase := c.phase()
 	presses := phase == policy.PhaseForm || phase == policy.PhaseLocked && c.again() == booking.StepSubmit
 	if presses || phase == policy.PhaseNotice || phase == policy.PhaseLocked && c.again() == booking.StepStatus {
 		if phase == policy.PhaseLocked {
 			if s.givesUp(c.visit, uint32(c.locks)) {
-				s.over(&c, s.program.GivesUp(id, c.locks, c.cause(), s.lucky), now)
+				s.over(&c, policy.GaveUp(c.cause()), now)
 				return
 			}
 		}
