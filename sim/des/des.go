@@ -27,8 +27,18 @@ type Kernel struct {
 	dead  int      // stopped events still in the heap
 	c     Counts
 	lanes []*Lane
+	next  next
 	halt  bool
 	err   error
+}
+
+// next is the next event, while it is known: it is asked for more often than it changes.
+type next struct {
+	at    time.Duration
+	order uint64
+	lane  *Lane // nil = it stands in the heap
+	ok    bool  // there is one
+	known bool
 }
 
 var _ clock.Clock = (*Kernel)(nil)
@@ -169,6 +179,7 @@ func (k *Kernel) place(t time.Duration, priority int8, within uint64, s slot) Ev
 	k.slots[i] = s
 	order := orderOf(priority, within)
 	k.c.Scheduled++
+	k.comes(t, order, nil)
 	k.heap = append(k.heap, entry{t, order, i})
 	k.up(len(k.heap) - 1)
 	return Event{k, i, s.gen}
@@ -185,6 +196,7 @@ func (e Event) Stop() bool {
 		return false
 	}
 	s.f, s.g = nil, nil
+	e.k.next.known = false
 	e.k.c.Stopped++
 	e.k.dead++
 	if e.k.dead > 64 && e.k.dead > len(e.k.heap)/2 {
@@ -209,8 +221,18 @@ func (k *Kernel) Peek() (at time.Duration, order uint64, ok bool) {
 	return at, order, ok
 }
 
+// comes notes an event that may be the next.
+func (k *Kernel) comes(at time.Duration, order uint64, lane *Lane) {
+	if x := &k.next; x.known && (!x.ok || at < x.at || at == x.at && order < x.order) {
+		*x = next{at, order, lane, true, true}
+	}
+}
+
 // first is the next event and the lane in which it stands; nil = the heap.
 func (k *Kernel) first() (at time.Duration, order uint64, lane *Lane, ok bool) {
+	if x := &k.next; x.known && (x.lane == nil || x.lane.dead == nil || !x.lane.dead(x.lane.ring[x.lane.head].arg)) {
+		return x.at, x.order, x.lane, x.ok
+	}
 	k.skip()
 	if len(k.heap) > 0 {
 		at, order, ok = k.heap[0].at, k.heap[0].order, true
@@ -230,6 +252,7 @@ func (k *Kernel) first() (at time.Duration, order uint64, lane *Lane, ok bool) {
 			break
 		}
 	}
+	k.next = next{at, order, lane, ok, true}
 	return at, order, lane, ok
 }
 
@@ -247,6 +270,7 @@ func (k *Kernel) Step() bool {
 	if !ok || k.err != nil {
 		return false
 	}
+	k.next.known = false
 	if lane != nil {
 		e := lane.pop()
 		k.now = at

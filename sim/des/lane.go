@@ -82,6 +82,7 @@ func (l *Lane) add(t time.Duration, priority int8, within uint64, f func(uint64)
 		}
 		l.ring, l.head = ring, 0
 	}
+	k.comes(t, order, l)
 	l.ring[(l.head+l.n)&(len(l.ring)-1)] = laneEvent{t, order, f, arg}
 	l.n++
 	k.c.Scheduled++

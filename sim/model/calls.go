@@ -339,6 +339,12 @@ type catalogues struct {
 	seen   int
 }
 
+// heldCall is a request that is held, and the window in which its visit sent it or pressed.
+type heldCall struct {
+	request uint32
+	since   int64
+}
+
 // hold lets a call that cannot be answered at once wait, or whatever becomes of it,
 // like an ordinary request but without a place for its visitor: most are answered
 // soon, and then only the shard needs to know.
@@ -362,16 +368,16 @@ func (w *windows) hold(c *cold, step booking.Step, attempt uint16, pressed, sent
 	}
 	w.colds[i] = *c
 	r.held, r.place = true, uint32(len(w.holding))
-	w.holding = append(w.holding, i)
+	w.holding = append(w.holding, heldCall{i, int64(pressed >> w.shift)})
 	e.reaches(i, r)
 }
 
 // letGo takes a request off the list of those that are held.
 func (w *windows) letGo(r *request) {
 	last := len(w.holding) - 1
-	i := w.holding[last]
-	w.holding[r.place] = i
-	w.e.all[i].place = r.place
+	h := w.holding[last]
+	w.holding[r.place] = h
+	w.e.all[h.request].place = r.place
 	w.holding = w.holding[:last]
 	r.held = false
 }
@@ -455,9 +461,9 @@ func (w *windows) unhold(i uint32, r *request) {
 // the dark.
 func (w *windows) unholdLate(n int64) {
 	for j := 0; j < len(w.holding); {
-		i := w.holding[j]
-		if r := &w.e.all[i]; n >= w.count-1 || !w.early(r.base, time.Duration(n+1)<<w.shift) {
-			w.unhold(i, r) // another takes its place in the list
+		h := w.holding[j]
+		if n >= w.count-1 || !w.early(time.Duration(h.since)<<w.shift, time.Duration(n+1)<<w.shift) {
+			w.unhold(h.request, &w.e.all[h.request]) // another takes its place in the list
 		} else {
 			j++
 		}

@@ -37,10 +37,11 @@ type gateway struct {
 	rung     booking.Rung
 	low      bool
 	lowSince time.Duration
-	timer    des.Event
-	armed    bool
-	armedAt  time.Duration
-	onFree   func()
+	timers   *des.Lane     // for when a slot is free
+	armed    uint64        // the last of them
+	armedAt  time.Duration // when it is due; never = it was
+	onFree   func(uint64)
+	sink     float64 // see pop
 
 	instances []instanceFlag
 	turn      uint64
@@ -109,8 +110,13 @@ func (e *evening) openGateway() {
 		g.limit = int(l)
 	}
 	g.calm = s.ServiceCV <= 0 && g.budget.Ratio <= 0 && sc.Mode != booking.ModeLossless && (g.limiter == nil || g.limit > 0)
-	g.onFree = func() {
-		g.armed = false
+	g.timers, g.armedAt = e.kernel.NewLane(), never
+	g.timers.Forget(func(timer uint64) bool { return timer != g.armed })
+	g.onFree = func(timer uint64) {
+		if timer != g.armed {
+			return // it stood in the heap
+		}
+		g.armedAt = never
 		now := e.kernel.Now()
 		g.advance(now)
 		g.setRung(now)
@@ -261,9 +267,17 @@ func (g *gateway) advance(now time.Duration) {
 	}
 }
 
+// poppedAhead is how many places before its turn a request that waits is read ahead.
+const poppedAhead = 4
+
 func (g *gateway) pop() uint32 {
 	for p := range g.queues {
-		if i, ok := g.queues[p].pop(); ok {
+		q := &g.queues[p]
+		if i, ok := q.pop(); ok {
+			if next := q.head + poppedAhead; next < len(q.w) {
+				r := &g.e.all[q.w[next]]
+				g.sink += r.units + float64(r.place)
+			}
 			g.length--
 			g.waiting -= g.e.all[i].units
 			return i
@@ -340,14 +354,11 @@ func (g *gateway) arm() {
 		return
 	}
 	next := max(g.slots.free(), g.e.kernel.Now())
-	if g.armed {
-		if g.armedAt <= next {
-			return
-		}
-		g.timer.Stop()
+	if g.armedAt <= next {
+		return
 	}
-	g.armed, g.armedAt = true, next
-	g.timer = g.e.kernel.AtPriority(next, servers, g.onFree)
+	g.armed, g.armedAt = g.armed+1, next
+	g.timers.AtArg(next, servers, g.onFree, g.armed)
 }
 
 // fill is how full the room is, 0..1; a room without bound is never full.

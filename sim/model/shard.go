@@ -429,7 +429,7 @@ func (s *shard) touchVisits(keys []uint64) {
 		sum += *word
 		switch phase := c.phase(); {
 		case phase == policy.PhasePollWait:
-			sum += uint64(s.clients[c.user>>s.bits].visit) + uint64(s.comes[c.user>>s.bits])
+			sum += uint64(s.clients[c.user>>s.bits].flags) + uint64(s.comes[c.user>>s.bits])
 		case phase == policy.PhaseForm, phase == policy.PhaseLocked && c.again() == booking.StepSubmit:
 			sum += uint64(s.comes[c.user>>s.bits])
 		}
@@ -903,7 +903,10 @@ func (s *shard) collect(n int64) {
 			for j := i; j < min(i+touched, len(told)); j++ {
 				visit := told[j].visit
 				word, _ := s.bitsOf(visit)
-				sum += *word + uint64(s.clients[told[j].user>>s.bits].visit)
+				sum += *word
+				if told[j].outcome == booking.Queued { // its user will hold a ticket
+					sum += uint64(s.clients[told[j].user>>s.bits].holdAhead)
+				}
 			}
 			s.sink = uint32(sum)
 		}
@@ -1023,9 +1026,12 @@ func (s *shard) hearAll(calls []call, n int64) {
 		if i&(touched-1) == 0 {
 			var sum uint64
 			for j := i; j < min(i+touched, len(calls)); j++ {
-				visit := calls[j].visit
-				word, _ := s.bitsOf(visit)
+				c := &calls[j]
+				word, _ := s.bitsOf(c.visit)
 				sum += *word
+				if c.step == booking.StepPoll && c.outcome != booking.Pending { // its user holds a ticket no more
+					sum += uint64(s.clients[c.user>>s.bits].holdAhead)
+				}
 			}
 			s.sink = uint32(sum)
 		}

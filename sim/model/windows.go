@@ -67,7 +67,7 @@ type windows struct {
 	submit     request       // the one in hand, as stock sees it
 	refusal    request       // the one in hand, as the door sees it
 	ways       ways          // how often each way was taken
-	holding    []uint32      // requests that are held
+	holding    []heldCall    // requests that are held
 	colds      []cold        // their visits, by request
 	hands      [][]hand      // of the window in hand, by shard
 	heads      []callQueue   // by shard
@@ -79,6 +79,7 @@ type windows struct {
 	offered    []uint32      // moved users whose client was offered back in the last one
 	gone       [2]moments    // visits that were replaced, and when
 	goneAt     time.Duration // when the older of gone is forgotten
+	sink       uint32        // see callQueue.touch
 	handed     uint64        // visits taken over
 	returned   uint64        // visits given back
 	hits       []uint32      // catalogue copies that the edge served unasked, by look
@@ -470,7 +471,7 @@ func (w *windows) schedule(n int64) {
 type callQueue struct {
 	sent  time.Duration
 	calls []call
-	near  int // so many are read ahead, see holders.touch
+	near  int // so many are read ahead, see touch
 }
 
 func (q *callQueue) look() {
@@ -479,16 +480,22 @@ func (q *callQueue) look() {
 	}
 }
 
-// touch reads the holders' entries ahead for those whose ticket is asked for, or whose
-// submit follows.
-func (q *callQueue) touch(h *holders) {
+// touch reads ahead what calls will ask for: whether a visit's place was taken by a newer
+// one, or whether a user holds a ticket.
+func (q *callQueue) touch(w *windows) {
 	q.near = min(64, len(q.calls))
 	for i := range q.calls[:q.near] {
 		if c := &q.calls[i]; c.step != booking.StepStatus {
-			h.touch(c.user)
+			w.e.stock.held.touch(c.user)
+		} else if w.gone[1].n > goneNear {
+			w.sink += w.gone[0].touch(c.visit) + w.gone[1].touch(c.visit)
 		}
 	}
 }
+
+// goneNear is how many visits that were replaced stay in the second-level cache by
+// themselves.
+const goneNear = 4096
 
 // nextCall takes the next call of the window, in the order of sending, then of
 // visits; nil when there is none.
@@ -505,7 +512,7 @@ func (w *windows) nextCall() *call {
 		return nil
 	}
 	if q.near == 0 {
-		q.touch(&w.e.stock.held)
+		q.touch(w)
 	}
 	q.near--
 	c := &q.calls[0]
