@@ -258,7 +258,12 @@ func (w *windows) follows(pressed, sent time.Duration) bool {
 // moment hears of it before anybody may come who was not drawn yet when the visit sent
 // its request, or pressed.
 func (w *windows) early(pressed, at time.Duration) bool {
-	return at>>w.shift <= pressed>>w.shift+drawnAhead-3
+	return int64(at>>w.shift) <= w.earlyUntil(pressed)
+}
+
+// earlyUntil is the last window of which that holds.
+func (w *windows) earlyUntil(pressed time.Duration) int64 {
+	return int64(pressed>>w.shift) + drawnAhead - 3
 }
 
 // book answers a submit at once, as quiet does a call.
@@ -339,10 +344,20 @@ type catalogues struct {
 	seen   int
 }
 
-// heldCall is a request that is held, and the window in which its visit sent it or pressed.
+// heldCall is a request that is held, and the window at whose end it may be at the latest.
 type heldCall struct {
 	request uint32
-	since   int64
+	until   int64
+}
+
+// heldUntil is that window for a request sent at a moment after a press at another. A
+// status call may wait until its visitor's patience ends, of which the kernel must know a
+// window before: should a newer visit come, its shard sends word.
+func (w *windows) heldUntil(step booking.Step, pressed, sent time.Duration) int64 {
+	if step == booking.StepStatus {
+		return int64((sent+w.e.program.Timeout)>>w.shift) - 2
+	}
+	return w.earlyUntil(pressed) - 1
 }
 
 // hold lets a call that cannot be answered at once wait, or whatever becomes of it,
@@ -368,7 +383,7 @@ func (w *windows) hold(c *cold, step booking.Step, attempt uint16, pressed, sent
 	}
 	w.colds[i] = *c
 	r.held, r.place = true, uint32(len(w.holding))
-	w.holding = append(w.holding, heldCall{i, int64(pressed >> w.shift)})
+	w.holding = append(w.holding, heldCall{i, w.heldUntil(step, pressed, sent)})
 	e.reaches(i, r)
 }
 
@@ -462,7 +477,7 @@ func (w *windows) unhold(i uint32, r *request) {
 func (w *windows) unholdLate(n int64) {
 	for j := 0; j < len(w.holding); {
 		h := w.holding[j]
-		if n >= w.count-1 || !w.early(time.Duration(h.since)<<w.shift, time.Duration(n+1)<<w.shift) {
+		if n >= w.count-1 || n > h.until {
 			w.unhold(h.request, &w.e.all[h.request]) // another takes its place in the list
 		} else {
 			j++

@@ -387,11 +387,19 @@ func (s *shard) touch(as []arrival, from int) {
 		s.sink = sum
 		return
 	}
+	// Who has no visit that waits is passed over without a branch: half of the guesses
+	// would be wrong, and each ends the reading side by side.
+	var olds [touched]uint32
+	n := 0
 	for _, a := range block(1) {
-		if c := &s.clients[a.user>>s.bits]; c.flags&books != 0 { // else it has no visit that waits
-			if word, _ := s.lastOf(c); word != nil {
-				sum += uint32(*word)
-			}
+		c := &s.clients[a.user>>s.bits]
+		olds[n&(touched-1)] = c.visit - 1
+		n += int(c.flags / books & 1)
+	}
+	for _, old := range olds[:n] {
+		if i := int(old >> pageBits); i < len(s.pages) && s.pages[i] != nil {
+			word, _ := s.bitsOf(old)
+			sum += uint32(*word)
 		}
 	}
 	if s.cut.n > cutNear {
@@ -419,28 +427,48 @@ func (s *shard) lastOf(c *client) (word *uint64, shift uint32) {
 	return s.bitsOf(old)
 }
 
-// touchVisits does the same for the bits of visits that go on, and for what tells when
-// they were replaced, or of the users of those that poll or press.
+// asks says by a visit's state what it will ask for when it goes on: bit 0 = its client,
+// bit 1 = when its user comes again.
+var asks = func() (t [256]uint8) {
+	for i := range t {
+		c := cold{state: uint8(i)}
+		switch phase := c.phase(); {
+		case phase == policy.PhasePollWait:
+			t[i] = 3
+		case phase == policy.PhaseForm, phase == policy.PhaseLocked && c.again() == booking.StepSubmit:
+			t[i] = 2
+		}
+	}
+	return t
+}()
+
+// touchVisits does the same for the bits of visits that go on, for what tells when they
+// were replaced, and for what they will ask for.
 func (s *shard) touchVisits(keys []uint64) {
 	var sum uint64
+	var polls, presses [touched]uint32 // users' places; without a branch, as above
+	var nPolls, nPresses int
 	for _, k := range keys {
 		c := &s.due[uint32(k)]
 		word, _ := s.bitsOf(c.visit)
 		sum += *word
-		switch phase := c.phase(); {
-		case phase == policy.PhasePollWait:
-			sum += uint64(s.clients[c.user>>s.bits].flags) + uint64(s.comes[c.user>>s.bits])
-		case phase == policy.PhaseForm, phase == policy.PhaseLocked && c.again() == booking.StepSubmit:
-			sum += uint64(s.comes[c.user>>s.bits])
-		}
+		user, what := c.user>>s.bits, asks[c.state]
+		polls[nPolls&(touched-1)], presses[nPresses&(touched-1)] = user, user
+		nPolls += int(what & 1)
+		nPresses += int(what >> 1)
 	}
-	for _, k := range keys {
-		if s.paged <= pagesNear {
-			break
-		}
-		visit := s.due[uint32(k)].visit
-		if word, shift := s.bitsOf(visit); *word>>shift&(dead|ahead) == dead|ahead {
-			sum += uint64(s.cut.touch(visit))
+	for _, user := range polls[:nPolls] {
+		sum += uint64(s.clients[user].flags)
+	}
+	for _, user := range presses[:nPresses] {
+		sum += uint64(s.comes[user])
+	}
+	if s.paged > pagesNear {
+		for _, k := range keys {
+			visit := s.due[uint32(k)].visit
+			if word, shift := s.bitsOf(visit); *word>>shift&(dead|ahead) == dead|ahead {
+				sum += uint64(s.cut.touch(visit))
+			}
 		}
 	}
 	s.sink = uint32(sum)
