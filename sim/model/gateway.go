@@ -3,10 +3,12 @@ package model
 import (
 	"math"
 	"time"
+	"unsafe"
 
 	"spillway/internal/booking"
 	"spillway/internal/policy"
 	"spillway/sim/des"
+	"spillway/sim/window"
 )
 
 // gateway is the pooled service station of all instances and what each instance
@@ -41,7 +43,7 @@ type gateway struct {
 	armed    uint64        // the last of them
 	armedAt  time.Duration // when it is due; never = it was
 	onFree   func(uint64)
-	sink     float64 // see pop
+	lines    window.Lines
 
 	instances []instanceFlag
 	turn      uint64
@@ -267,7 +269,7 @@ func (g *gateway) advance(now time.Duration) {
 	}
 }
 
-// poppedAhead is how many places before its turn a request that waits is read ahead.
+// poppedAhead is how many places before its turn a request that waits is fetched.
 const poppedAhead = 4
 
 func (g *gateway) pop() uint32 {
@@ -276,7 +278,9 @@ func (g *gateway) pop() uint32 {
 		if i, ok := q.pop(); ok {
 			if next := q.head + poppedAhead; next < len(q.w) {
 				r := &g.e.all[q.w[next]]
-				g.sink += r.units + float64(r.place)
+				g.lines.Add(unsafe.Pointer(&r.units))
+				g.lines.Add(unsafe.Pointer(&r.held))
+				g.lines.Fetch()
 			}
 			g.length--
 			g.waiting -= g.e.all[i].units

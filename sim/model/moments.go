@@ -3,6 +3,7 @@ package model
 import (
 	"math/bits"
 	"time"
+	"unsafe"
 
 	"spillway/sim/window"
 )
@@ -33,12 +34,12 @@ func (m *moments) find(key uint32) int {
 	return i
 }
 
-// touch reads the slot where a visit would be, ahead of its use.
-func (m *moments) touch(visit uint32) uint32 {
+// line is where a visit would be; nil when nothing is known of any.
+func (m *moments) line(visit uint32) unsafe.Pointer {
 	if len(m.slots) == 0 {
-		return 0
+		return nil
 	}
-	return m.slots[m.home(visit+1)].visit
+	return unsafe.Pointer(&m.slots[m.home(visit+1)])
 }
 
 // add notes a visit's moment, unless one is known.

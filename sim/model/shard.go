@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"time"
+	"unsafe"
 
 	"spillway/internal/booking"
 	"spillway/internal/draw"
@@ -172,7 +173,7 @@ type shard struct {
 	lookNo   int      // the look asked for last, and when it comes
 	lookAt   time.Duration
 	err      error
-	sink     uint32
+	lines    window.Lines
 	events   uint64 // what it has done, arrivals aside
 
 	due         []cold
@@ -275,8 +276,10 @@ func (s *shard) do(n int64) {
 	s.keys, s.other = window.Sort(s.keys, s.other)
 	s.orderTies()
 	s.late = s.late[:0]
-	s.touch(arrivals, -2*touched)
-	s.touch(arrivals, -touched)
+	for i := range 3 {
+		s.prefetchArrivals(arrivals, (i-3)*batch)
+		s.prefetchDue((i - 3) * batch)
+	}
 	var nextArrival, nextDue, nextLate int
 	for {
 		// Of one moment the smaller visit goes first, as the kernel has it.
@@ -318,14 +321,14 @@ func (s *shard) do(n int64) {
 			s.reached(n)
 			return
 		case 1:
-			if nextDue&(touched-1) == 0 {
-				s.touchVisits(s.keys[nextDue:min(nextDue+touched, len(s.keys))])
+			if nextDue%batch == 0 {
+				s.prefetchDue(nextDue)
 			}
 			s.wake(s.due[uint32(s.keys[nextDue])], now)
 			nextDue++
 		case 2:
-			if nextArrival&(touched-1) == 0 {
-				s.touch(arrivals, nextArrival)
+			if nextArrival%batch == 0 {
+				s.prefetchArrivals(arrivals, nextArrival)
 			}
 			s.arrive(nextArrival, arrivals[nextArrival], now)
 			nextArrival++
@@ -364,54 +367,46 @@ func (s *shard) orderTies() {
 	}
 }
 
-// touched is how many clients are read ahead at a time.
-const touched = 128
+// batch is how many visits, arrivals or calls fetch their memory at a time: as many as
+// take longer than memory does.
+const batch = 16
 
-// touch reads ahead what arrivals to come will ask for, side by side: it lies anywhere,
-// and waiting for one after the other would be most of the cost. One thing leads to the
-// next, so three blocks of arrivals are in hand: of the last their clients are read, of
-// the one before these clients' last visits, and of the first when these were replaced.
-func (s *shard) touch(as []arrival, from int) {
-	block := func(i int) []arrival {
-		if i = from + i*touched; i < 0 || i >= len(as) {
+// prefetchArrivals fetches what arrivals after the i-th will ask for: it lies anywhere, and
+// waiting for one after the other would be most of the cost. One thing leads to the next,
+// so three blocks of arrivals are in hand: of the last their clients are fetched, of the
+// one before these clients' last visits, and of the first when these were replaced.
+func (s *shard) prefetchArrivals(as []arrival, i int) {
+	block := func(k int) []arrival {
+		if k = i + k*batch; k < 0 || k >= len(as) {
 			return nil
 		}
-		return as[i:min(i+touched, len(as))]
+		return as[k:min(k+batch, len(as))]
 	}
-	var sum uint32
-	for _, a := range block(2) {
+	for _, a := range block(3) {
 		c := &s.clients[a.user>>s.bits] // its ends may lie in two lines
-		sum += c.visit + uint32(c.flags)
+		s.lines.Add(unsafe.Pointer(&c.visit))
+		s.lines.Add(unsafe.Pointer(&c.flags))
 	}
-	if s.paged <= pagesNear {
-		s.sink = sum
-		return
-	}
-	// Who has no visit that waits is passed over without a branch: half of the guesses
-	// would be wrong, and each ends the reading side by side.
-	var olds [touched]uint32
-	n := 0
-	for _, a := range block(1) {
-		c := &s.clients[a.user>>s.bits]
-		olds[n&(touched-1)] = c.visit - 1
-		n += int(c.flags / books & 1)
-	}
-	for _, old := range olds[:n] {
-		if i := int(old >> pageBits); i < len(s.pages) && s.pages[i] != nil {
-			word, _ := s.bitsOf(old)
-			sum += uint32(*word)
+	if s.paged > pagesNear {
+		for _, a := range block(2) {
+			c := &s.clients[a.user>>s.bits]
+			old := c.visit - 1
+			if i := int(old >> pageBits); i < len(s.pages) && s.pages[i] != nil {
+				word, _ := s.bitsOf(old)
+				s.lines.AddIf(unsafe.Pointer(word), int(c.flags/books&1)) // else it has no visit that waits
+			}
 		}
-	}
-	if s.cut.n > cutNear {
-		for _, a := range block(0) {
-			if c := &s.clients[a.user>>s.bits]; c.flags&books != 0 {
-				if word, shift := s.lastOf(c); word != nil && *word>>shift&ahead != 0 {
-					sum += s.cut.touch(c.visit - 1)
+		if s.cut.n > cutNear {
+			for _, a := range block(1) {
+				if c := &s.clients[a.user>>s.bits]; c.flags&books != 0 {
+					if word, shift := s.lastOf(c); word != nil && *word>>shift&ahead != 0 {
+						s.lines.Add(s.cut.line(c.visit - 1))
+					}
 				}
 			}
 		}
 	}
-	s.sink = sum
+	s.lines.Fetch()
 }
 
 // lastOf is where the bits of the visit are whose place a new one of the client's user
@@ -427,9 +422,9 @@ func (s *shard) lastOf(c *client) (word *uint64, shift uint32) {
 	return s.bitsOf(old)
 }
 
-// asks says by a visit's state what it will ask for when it goes on: bit 0 = its client,
-// bit 1 = when its user comes again.
-var asks = func() (t [256]uint8) {
+// asksFor says by a visit's state what it will ask for when it goes on: bit 0 = its client,
+// bit 1 = whether its user comes again.
+var asksFor = func() (t [256]uint8) {
 	for i := range t {
 		c := cold{state: uint8(i)}
 		switch phase := c.phase(); {
@@ -442,36 +437,32 @@ var asks = func() (t [256]uint8) {
 	return t
 }()
 
-// touchVisits does the same for the bits of visits that go on, for what tells when they
-// were replaced, and for what they will ask for.
-func (s *shard) touchVisits(keys []uint64) {
-	var sum uint64
-	var polls, presses [touched]uint32 // users' places; without a branch, as above
-	var nPolls, nPresses int
-	for _, k := range keys {
+// prefetchDue does the same for visits that go on after the i-th: their bits, what they
+// will ask for, and when they were replaced.
+func (s *shard) prefetchDue(i int) {
+	block := func(k int) []uint64 {
+		if k = i + k*batch; k < 0 || k >= len(s.keys) {
+			return nil
+		}
+		return s.keys[k:min(k+batch, len(s.keys))]
+	}
+	for _, k := range block(2) {
 		c := &s.due[uint32(k)]
 		word, _ := s.bitsOf(c.visit)
-		sum += *word
-		user, what := c.user>>s.bits, asks[c.state]
-		polls[nPolls&(touched-1)], presses[nPresses&(touched-1)] = user, user
-		nPolls += int(what & 1)
-		nPresses += int(what >> 1)
-	}
-	for _, user := range polls[:nPolls] {
-		sum += uint64(s.clients[user].flags)
-	}
-	for _, user := range presses[:nPresses] {
-		sum += uint64(s.comes[user])
+		s.lines.Add(unsafe.Pointer(word))
+		user, what := c.user>>s.bits, asksFor[c.state]
+		s.lines.AddIf(unsafe.Pointer(&s.clients[user].flags), int(what&1))
+		s.lines.AddIf(unsafe.Pointer(&s.comes[user]), int(what>>1))
 	}
 	if s.paged > pagesNear {
-		for _, k := range keys {
+		for _, k := range block(1) {
 			visit := s.due[uint32(k)].visit
 			if word, shift := s.bitsOf(visit); *word>>shift&(dead|ahead) == dead|ahead {
-				sum += uint64(s.cut.touch(visit))
+				s.lines.Add(s.cut.line(visit))
 			}
 		}
 	}
-	s.sink = uint32(sum)
+	s.lines.Fetch()
 }
 
 // schedule lets a visit wait until a moment.
@@ -926,17 +917,16 @@ func (s *shard) collect(n int64) {
 	s.mail.calls[n&1] = s.mail.calls[n&1][:0]
 	told := s.mail.told[n&1]
 	for i := range told {
-		if i&(touched-1) == 0 {
-			var sum uint64
-			for j := i; j < min(i+touched, len(told)); j++ {
-				visit := told[j].visit
-				word, _ := s.bitsOf(visit)
-				sum += *word
-				if told[j].outcome == booking.Queued { // its user will hold a ticket
-					sum += uint64(s.clients[told[j].user>>s.bits].holdAhead)
+		if i%batch == 0 {
+			for j := i + batch; j < min(i+2*batch, len(told)); j++ {
+				t := &told[j]
+				word, _ := s.bitsOf(t.visit)
+				s.lines.Add(unsafe.Pointer(word))
+				if t.outcome == booking.Queued { // its user will hold a ticket
+					s.lines.Add(unsafe.Pointer(&s.clients[t.user>>s.bits].holdAhead))
 				}
 			}
-			s.sink = uint32(sum)
+			s.lines.Fetch()
 		}
 		if t := &told[i]; t.outcome != 0 {
 			s.told(t)
@@ -1051,17 +1041,16 @@ func (s *shard) replied(c *cold, u *policy.User, o booking.Outcome, now time.Dur
 // hearAll takes what the servers say of calls in a window.
 func (s *shard) hearAll(calls []call, n int64) {
 	for i := range calls {
-		if i&(touched-1) == 0 {
-			var sum uint64
-			for j := i; j < min(i+touched, len(calls)); j++ {
+		if i%batch == 0 {
+			for j := i + batch; j < min(i+2*batch, len(calls)); j++ {
 				c := &calls[j]
 				word, _ := s.bitsOf(c.visit)
-				sum += *word
+				s.lines.Add(unsafe.Pointer(word))
 				if c.step == booking.StepPoll && c.outcome != booking.Pending { // its user holds a ticket no more
-					sum += uint64(s.clients[c.user>>s.bits].holdAhead)
+					s.lines.Add(unsafe.Pointer(&s.clients[c.user>>s.bits].holdAhead))
 				}
 			}
-			s.sink = uint32(sum)
+			s.lines.Fetch()
 		}
 		s.hear(&calls[i], n)
 	}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"time"
+	"unsafe"
 
 	"spillway/internal/booking"
 	"spillway/internal/policy"
@@ -101,7 +102,6 @@ func (s *stock) remove(r *request, now time.Duration) {
 type holders struct {
 	table []uint32 // row plus one; 0 = none
 	few   map[uint32]uint32
-	sink  uint32
 }
 
 func newHolders(users, stock int) holders {
@@ -119,11 +119,12 @@ func (h *holders) row(user booking.UserID) uint32 {
 	return h.table[user]
 }
 
-// touch reads a user's entry ahead, so that it is at hand when it is asked for.
-func (h *holders) touch(user uint32) {
-	if h.table != nil {
-		h.sink += h.table[user]
+// line is where a user's entry is; nil when it is not known.
+func (h *holders) line(user uint32) unsafe.Pointer {
+	if h.table == nil {
+		return nil
 	}
+	return unsafe.Pointer(&h.table[user])
 }
 
 func (h *holders) set(user booking.UserID, row uint32) {

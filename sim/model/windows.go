@@ -79,11 +79,11 @@ type windows struct {
 	offered    []uint32      // moved users whose client was offered back in the last one
 	gone       [2]moments    // visits that were replaced, and when
 	goneAt     time.Duration // when the older of gone is forgotten
-	sink       uint32        // see callQueue.touch
-	handed     uint64        // visits taken over
-	returned   uint64        // visits given back
-	hits       []uint32      // catalogue copies that the edge served unasked, by look
-	opens      []opened      // visits that will be told that booking is open, from told on
+	lines      window.Lines
+	handed     uint64   // visits taken over
+	returned   uint64   // visits given back
+	hits       []uint32 // catalogue copies that the edge served unasked, by look
+	opens      []opened // visits that will be told that booking is open, from told on
 	told       int
 	onHand     func(uint64)
 	catalogues catalogues
@@ -471,7 +471,7 @@ func (w *windows) schedule(n int64) {
 type callQueue struct {
 	sent  time.Duration
 	calls []call
-	near  int // so many are read ahead, see touch
+	near  int // so many are taken before prefetch is called again
 }
 
 func (q *callQueue) look() {
@@ -480,17 +480,19 @@ func (q *callQueue) look() {
 	}
 }
 
-// touch reads ahead what calls will ask for: whether a visit's place was taken by a newer
+// prefetch fetches what calls will ask for: whether a visit's place was taken by a newer
 // one, or whether a user holds a ticket.
-func (q *callQueue) touch(w *windows) {
-	q.near = min(64, len(q.calls))
-	for i := range q.calls[:q.near] {
+func (q *callQueue) prefetch(w *windows) {
+	q.near = batch
+	for i := batch; i < min(2*batch, len(q.calls)); i++ {
 		if c := &q.calls[i]; c.step != booking.StepStatus {
-			w.e.stock.held.touch(c.user)
+			w.lines.Add(w.e.stock.held.line(c.user))
 		} else if w.gone[1].n > goneNear {
-			w.sink += w.gone[0].touch(c.visit) + w.gone[1].touch(c.visit)
+			w.lines.Add(w.gone[0].line(c.visit))
+			w.lines.Add(w.gone[1].line(c.visit))
 		}
 	}
+	w.lines.Fetch()
 }
 
 // goneNear is how many visits that were replaced stay in the second-level cache by
@@ -512,7 +514,7 @@ func (w *windows) nextCall() *call {
 		return nil
 	}
 	if q.near == 0 {
-		q.touch(w)
+		q.prefetch(w)
 	}
 	q.near--
 	c := &q.calls[0]
