@@ -278,6 +278,7 @@ func (g *gateway) pop() uint32 {
 		if i, ok := q.pop(); ok {
 			if next := q.head + poppedAhead; next < len(q.w) {
 				r := &g.e.all[q.w[next]]
+				g.lines.Add(unsafe.Pointer(&r.visit))
 				g.lines.Add(unsafe.Pointer(&r.units))
 				g.lines.Add(unsafe.Pointer(&r.held))
 				g.lines.Fetch()

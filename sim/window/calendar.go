@@ -78,7 +78,14 @@ func (c *Calendar[E]) put(window int64, e E) {
 	}
 	b.tail = b.tail[:n+1]
 	b.tail[n] = e
+	// The bucket's next line is far from everything else.
+	if next := n + int(lineBytes/max(1, unsafe.Sizeof(e))); uintptr(n+1)*unsafe.Sizeof(e)%lineBytes == 0 && next < cap(b.tail) {
+		p := uintptr(unsafe.Pointer(&b.tail[:next+1][next]))
+		prefetch(&p, 1)
+	}
 }
+
+const lineBytes = 64
 
 // grow gives a bucket another chunk.
 func (c *Calendar[E]) grow(b *bucket[E]) {
