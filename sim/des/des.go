@@ -27,10 +27,19 @@ type Kernel struct {
 	dead  int      // stopped events still in the heap
 	c     Counts
 	lanes []*Lane
+	heads []head // of the lanes, side by side
 	next  next
 	halt  bool
 	err   error
 }
+
+// head is the moment and the order of a lane's first event; nobody's when it has none.
+type head struct {
+	at    time.Duration
+	order uint64
+}
+
+var nobody = head{math.MaxInt64, math.MaxUint64}
 
 // next is the next event, while it is known: it is asked for more often than it changes.
 type next struct {
@@ -237,18 +246,15 @@ func (k *Kernel) first() (at time.Duration, order uint64, lane *Lane, ok bool) {
 	if len(k.heap) > 0 {
 		at, order, ok = k.heap[0].at, k.heap[0].order, true
 	}
-	for _, l := range k.lanes {
-		for l.n > 0 {
-			e := &l.ring[l.head]
-			if ok && (e.at > at || e.at == at && e.order > order) {
-				break
-			}
-			if l.dead != nil && l.dead(e.arg) {
+	for i := range k.heads {
+		for h := &k.heads[i]; *h != nobody && (!ok || h.at < at || h.at == at && h.order <= order); {
+			l := k.lanes[i]
+			if l.dead != nil && l.dead(l.ring[l.head].arg) {
 				l.pop()
 				k.c.Stopped++
 				continue
 			}
-			at, order, lane, ok = e.at, e.order, l, true
+			at, order, lane, ok = h.at, h.order, l, true
 			break
 		}
 	}

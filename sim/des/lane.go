@@ -11,6 +11,7 @@ type Lane struct {
 	k       *Kernel
 	ring    []laneEvent // a power of two
 	head, n int
+	place   int // among the kernel's heads
 	dead    func(arg uint64) bool
 }
 
@@ -24,8 +25,8 @@ type laneEvent struct {
 // NewLane makes a lane of the kernel. Every lane is looked at for every event, so
 // there should be few.
 func (k *Kernel) NewLane() *Lane {
-	l := &Lane{k: k, ring: make([]laneEvent, 64)}
-	k.lanes = append(k.lanes, l)
+	l := &Lane{k: k, ring: make([]laneEvent, 64), place: len(k.lanes)}
+	k.lanes, k.heads = append(k.lanes, l), append(k.heads, nobody)
 	return l
 }
 
@@ -84,7 +85,9 @@ func (l *Lane) add(t time.Duration, priority int8, within uint64, f func(uint64)
 	}
 	k.comes(t, order, l)
 	l.ring[(l.head+l.n)&(len(l.ring)-1)] = laneEvent{t, order, f, arg}
-	l.n++
+	if l.n++; l.n == 1 {
+		k.heads[l.place] = head{t, order}
+	}
 	k.c.Scheduled++
 }
 
@@ -92,5 +95,10 @@ func (l *Lane) pop() laneEvent {
 	e := l.ring[l.head]
 	l.head = (l.head + 1) & (len(l.ring) - 1)
 	l.n--
+	first := nobody
+	if l.n > 0 {
+		first = head{l.ring[l.head].at, l.ring[l.head].order}
+	}
+	l.k.heads[l.place] = first
 	return e
 }

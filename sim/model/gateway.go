@@ -269,20 +269,35 @@ func (g *gateway) advance(now time.Duration) {
 	}
 }
 
-// poppedAhead is how many places before its turn a request that waits is fetched.
-const poppedAhead = 4
+// fetchedAhead is how many places before its turn what concerns a request that waits is
+// fetched, and the request itself twice as many.
+const fetchedAhead = 3
+
+// prefetch fetches the memory of requests that wait and whose turn comes soon.
+func (g *gateway) prefetch(waiting []uint32) {
+	if len(waiting) <= 2*fetchedAhead {
+		return
+	}
+	r := &g.e.all[waiting[2*fetchedAhead]]
+	g.lines.Add(unsafe.Pointer(&r.visit))
+	g.lines.Add(unsafe.Pointer(&r.units))
+	g.lines.Add(unsafe.Pointer(&r.held))
+	i := waiting[fetchedAhead]
+	if r, w := &g.e.all[i], g.e.windows; w != nil && r.held {
+		g.lines.Add(unsafe.Pointer(&w.colds[i]))
+		if r.step == booking.StepStatus {
+			g.lines.Add(w.gone[0].line(uint32(r.visit)))
+			g.lines.Add(w.gone[1].line(uint32(r.visit)))
+		}
+	}
+	g.lines.Fetch()
+}
 
 func (g *gateway) pop() uint32 {
 	for p := range g.queues {
 		q := &g.queues[p]
 		if i, ok := q.pop(); ok {
-			if next := q.head + poppedAhead; next < len(q.w) {
-				r := &g.e.all[q.w[next]]
-				g.lines.Add(unsafe.Pointer(&r.visit))
-				g.lines.Add(unsafe.Pointer(&r.units))
-				g.lines.Add(unsafe.Pointer(&r.held))
-				g.lines.Fetch()
-			}
+			g.prefetch(q.w[q.head:])
 			g.length--
 			g.waiting -= g.e.all[i].units
 			return i
