@@ -34,7 +34,7 @@ func BenchmarkWalk(b *testing.B) {
 			opened += time.Second / 4
 			if opened > e.end-30*time.Minute {
 				opened = sc.OpenAt + 20*time.Minute
-				s.paths.calls, taken = window.NewCalendar[uint64](ring128s), 0
+				s.paths.calls, taken = window.NewCalendar[uint64](callsAtHand), 0
 			}
 			for ; taken < int64(opened>>s.shift)-1; taken++ {
 				out = s.paths.calls.Take(taken, out[:0])

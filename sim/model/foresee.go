@@ -58,9 +58,13 @@ type paths struct {
 	cut     uint64 // visits whose path was cut off
 }
 
-// foreseenAhead is how many windows ahead a shard foresees: as far as its calendars have
-// them at hand.
-const foreseenAhead = ring128s * 3 / 4
+// foreseenAhead is how many windows ahead a shard foresees: as far as its calendar of calls
+// has them at hand. Seven minutes, for so long some wait for the opening; with a fourth of it
+// a tenth of the calls were beyond.
+const (
+	foreseenAhead = callsAtHand * 3 / 4
+	callsAtHand   = 2048
+)
 
 // worthForesight is from how many visits in a run on a shard foresees: in a smaller one
 // the servers have few slots, of which none may be free.
@@ -104,7 +108,7 @@ func (w *windows) openPaths() {
 		if p.configs = table(); may == 0 {
 			continue
 		}
-		p.calls = window.NewCalendar[uint64](ring128s)
+		p.calls = window.NewCalendar[uint64](callsAtHand)
 		for i := range p.asked {
 			p.asked[i] = table()
 		}
@@ -134,11 +138,11 @@ func (f *foresight) answerAt(at time.Duration) int {
 	return tellsClosed
 }
 
-// foreseenUntil is the window up to which a shard foresees the calls of a visit whose
-// program stands open since a moment.
-func (s *shard) foreseenUntil(opened time.Duration) int64 {
+// foreseenUntil is the window up to which a shard foresees the calls of a visit that asks
+// from a moment on.
+func (s *shard) foreseenUntil(from time.Duration) int64 {
 	until := min(s.taken+foreseenAhead, s.paths.last)
-	which := s.view.answerAt(opened + s.half)
+	which := s.view.answerAt(from + s.half)
 	switch which {
 	case tellsWait:
 		until = min(until, int64(s.view.openAt>>s.shift))
@@ -151,11 +155,12 @@ func (s *shard) foreseenUntil(opened time.Duration) int64 {
 	return until
 }
 
-// foresee leads a visit, whose program stands open since a moment, as far as its answers
-// are known beforehand, and lets it wait for what comes then.
-func (s *shard) foresee(v *cold, c *client, opened time.Duration) {
-	until := s.foreseenUntil(opened)
-	if until <= int64(opened>>s.shift) {
+// foresee leads a visit, whose program stands open since a moment and which has not asked
+// before another, as far as its answers are known beforehand, and lets it wait for what
+// comes then.
+func (s *shard) foresee(v *cold, c *client, opened, from time.Duration) {
+	until := s.foreseenUntil(from)
+	if until <= int64(from>>s.shift) {
 		s.pageOf(v.visit).waiting++
 		s.schedule(v, opened+s.notice.Of(s.luck.U64(booking.DrawNotice, uint64(v.visit), 0))) // Program.NoticeRead
 		return
@@ -188,6 +193,22 @@ func (s *shard) foresee(v *cold, c *client, opened time.Duration) {
 	} else {
 		s.schedule(v, at)
 	}
+}
+
+// foresees leads a visit that goes on at a moment to ask for the first time, if the answer
+// is known by now: it was not when its program opened, for the catalogues at the edge were
+// about to end their lives.
+func (s *shard) foresees(v *cold, now time.Duration) bool {
+	if now+s.half >= time.Duration(s.foreseenUntil(now))<<s.shift {
+		return false
+	}
+	c := &s.clients[v.user>>s.bits]
+	if c.holdAhead&aheadMask == 0 || c.visit != v.visit+1 {
+		return false // its path is not remembered
+	}
+	s.forget(v.visit)
+	s.foresee(v, c, c.path(s.shift).opened, now)
+	return true
 }
 
 // path is how a visit is led.

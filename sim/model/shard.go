@@ -592,7 +592,7 @@ func (s *shard) opened(c *client, visit, user uint32, group uint8, books bool, n
 	}
 	v := cold{visit: visit, user: user, group: group, version: c.versionLow, state: uint8(policy.PhaseNotice)}
 	s.crowd.reached[group][stageBooks]++
-	s.foresee(&v, c, now)
+	s.foresee(&v, c, now, now)
 }
 
 // replace notes that a newer visit takes the place of the user's last.
@@ -673,6 +673,10 @@ func (s *shard) wake(c cold, now time.Duration) {
 	// What most visits do is done on the spot, with the policy's own parts.
 	phase := c.phase()
 	presses := phase == policy.PhaseForm || phase == policy.PhaseLocked && c.again() == booking.StepSubmit
+	if phase == policy.PhaseNotice && s.foresees(&c, now) {
+		s.events-- // it is among those of the answer
+		return
+	}
 	if presses || phase == policy.PhaseNotice || phase == policy.PhaseLocked && c.again() == booking.StepStatus {
 		if phase == policy.PhaseLocked {
 			if s.givesUp(c.visit, uint32(c.locks)) {

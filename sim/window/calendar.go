@@ -5,8 +5,12 @@ import (
 	"unsafe"
 )
 
-// chunkBytes is the size of a chunk of events, its link aside.
-const chunkBytes = 4096
+// chunkBytes is the size of a chunk of events, its link aside, at the most, and
+// begunBytes what the last chunks of all windows at hand may take together.
+const (
+	chunkBytes = 4096
+	begunBytes = 2 << 20
+)
 
 // chunk holds events of one window. The link stands first, so that the garbage
 // collector looks at it alone.
@@ -49,7 +53,7 @@ func NewCalendar[E any](windows int) *Calendar[E] {
 	}
 	var e E
 	return &Calendar[E]{ring: make([]bucket[E], n), far: map[int64][]far[E]{},
-		each: max(1, chunkBytes/max(1, int(unsafe.Sizeof(e))))}
+		each: max(1, min(chunkBytes, begunBytes/n)/max(1, int(unsafe.Sizeof(e))))}
 }
 
 // Len is how many events wait.
