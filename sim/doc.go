@@ -55,59 +55,66 @@
 //
 // # What it costs
 //
-// The default scenario on a shared virtual machine of two cores (AMD Zen 3 of 512 KiB
-// L2, Go 1.26), go test ./sim -bench . and the peak of the resident memory of
-// spillway sim with its report:
+// The default scenario on a shared virtual machine of two cores (AMD Zen 5 of 1 MiB L2,
+// Go 1.26), go test ./sim -bench . and the peak of the resident memory of spillway sim
+// with its report:
 //
-//	18:00 to 24:00, 1:100    1,700,000 visits   8.53 M events   0.57 s
-//	18:00 to 24:00, 1:10    17,000,000 visits     85 M events    2.3 s
-//	18:00 to 24:00, 1:1    170,000,000 visits    855 M events  16-18 s   252 MiB
-//	  hardly a press passes                     1,540 M events  35-36 s
-//	  never sells out                           1,830 M events  80-81 s
+//	18:00 to 24:00, 1:100    1,700,000 visits   8.53 M events   0.39 s
+//	18:00 to 24:00, 1:10    17,000,000 visits     85 M events    1.2 s
+//	18:00 to 24:00, 1:1    170,000,000 visits    855 M events    9-11 s  246 MiB
+//	  hardly a press passes                     1,540 M events  18-20 s
+//	  never sells out                           1,830 M events  40-42 s
 //
 // Events are those of the plain engine, arrivals included; it needs 1.5 s for the
-// evening at 1:100 and would need some eight minutes for it at 1:1. The same binary took
-// 16.1 s in one minute and 17.7 in the next: the host has other guests. Two engines are
-// told apart only side by side, one core each, then swapped. The two variants are those of
-// BenchmarkDay.
+// evening at 1:100 and would need some eight minutes for it at 1:1. In bad minutes, when
+// the host's other guests are busy, all of it takes a fifth more. Two engines are told
+// apart only side by side, one core each, then swapped. The two variants are those of
+// BenchmarkDay. On Zen 3 of 512 KiB L2 the state before what the next paragraph tells took
+// 16-18, 35-36 and 80-81 s; here it took 11-13, 23-25 and 56-61.
 //
-// Before answers were foreseen (see package model) the three took 23, 59 and 81 s on this
-// machine. What never sells out gains nothing: its slots are busy for hours, so that no
-// answer is known beforehand, and its servers are one sequence, 60 s of 150.
+// What made it faster, in its share of the time before: nobody waits for a step of all
+// (never sells out 11 %, default 8, hardly a press passes nothing); memory is fetched
+// ahead with the machine's own instruction and not by reading it (default 13 %, never sells
+// out 9, and 4 more for the calendars' next lines; tried on Zen 3 alone it gained
+// nothing); a row of draws is reckoned once, and what is taken back is not tossed again
+// (hardly a press passes 12 %); the next event is remembered (2 %).
 //
-// Where the default's time goes, by the profile of two cores (17 s each): arrivals 47 %
-// (their moments and users 15, the clients' memory 22, the rest 10), what is foreseen of
-// them 20 % (of that the notices' draws 9), the calls to come, laid in order and served,
-// 15 %, waiting for the other core 6 %. Where hardly a press passes: presses lost ahead of
-// time 28 % (three draws each, of which one is SipHash), the calls to come 12, the
-// clients' memory 12, arrivals 10.
+// Where the default's time goes, by the profile of two cores (10.5 s each): arrivals 43 %
+// (their moments and users 17, fetching the clients' memory 6, the rest 20), what is
+// foreseen of them 29 % (of that the log-normals 10), the calls to come, laid in order and
+// served, 16 %, waiting for the other core 2 %. Where hardly a press passes: presses lost
+// ahead of time 21 % (three draws each, of which one is SipHash), what else is foreseen
+// 17, arrivals 25, the calls to come 10. What never sells out: the people 55 %, the servers,
+// which are one sequence, 38.
 //
 // What was tried and is not there: a fourth of the windows, or four times as many (9 and
 // 30 % more); eight shards (5 %), and with two cores four (4 %); counting those who are
 // told to wait before the opening by spans of four milliseconds and not in their order
-// (nothing, for all the saved work). It is memory that is met in no order that bounds all
-// this: with a fifth of the users, whose clients fit the third-level cache, it is 6 % less.
+// (nothing, for all the saved work); the moments of eight presses first and then their
+// draws (nothing); the compiler led by a profile (3 to 6 % less, but a profile in the
+// source grows old unseen).
 //
 // The floor, reckoned from the parts measured by themselves and not run: a moment and a
-// user 10 ns, one of five million clients 17, a draw 2; so 30 ns an arrival and 5 s in
-// all. A log-normal 25 ns for 67 million notices, and 115 million status calls at 25 ns to
-// lay in order, to sort and to serve: 4.5 s. Together 10 s of one core, 5 s of two that
-// share perfectly, on the faster machine on which the parts were measured (Zen 5): five
-// seconds would take that, or four cores like these.
+// user 10 ns, one of five million clients 12, a draw 2; so 24 ns an arrival and 4 s in
+// all. A log-normal 20 ns for 67 million notices, and 115 million status calls at 20 ns to
+// lay in order, to sort and to serve: 3.6 s. Together 8 s of one core, against 17.7
+// measured. Five seconds on two cores leave 2 of the 9.7 s above the floor; on four cores that
+// share as well it would be 4.5.
 //
 // The floor of the variants, in seconds of one core at 1:1, reckoned as above and not run:
 //
 //	                          hardly a pass     never sells out
-//	170 M arrivals                 5                 5
-//	66, 56 M notices               1.7               2.9
-//	156, 113 M status calls        4                 6
-//	51, 38 M forms                 1.3               1.9
-//	338, 72 M lost presses         6.8               1.4       20 ns: three draws, one of them SipHash, and a count
-//	147 M checks and submits                         8         40, and 30 a lock
-//	50 M polls                                       5         100: client and row lie anywhere
-//	43 M that wait for a slot                       11         250: no rule of the door can be left out
+//	170 M arrivals                 4                 4
+//	66, 56 M notices               1.3               2.3
+//	156, 113 M status calls        3                 5
+//	51, 38 M forms                 1                 1.5
+//	338, 72 M lost presses         5.4               1.1       16 ns: three draws, one of them SipHash, and a count
+//	147 M checks and submits                         6         40, and 30 a lock
+//	50 M polls                                       4         100: client and row lie anywhere
+//	43 M that wait for a slot                        8         250: no rule of the door can be left out
 //
-// That is 19 s and 41 s of one core, 10 s and 21 s of two that share perfectly.
+// That is 15 s and 32 s of one core, 7 s and 16 s of two that share perfectly; measured are
+// 38 and 79 s of one core.
 //
 // # Decisions
 //

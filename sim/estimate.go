@@ -17,15 +17,15 @@ type Cost struct {
 
 // Measured on a shared 2-core machine, see the package's documentation.
 const (
-	perVisit    = 100e-9 // seconds of one core: the arrival
-	perBooking  = 170e-9 // and more for a visit that tries to book
-	perPresser  = 2e-6   // and more for one that comes before all is gone, with its presses and submits
+	perVisit    = 70e-9  // seconds of one core: the arrival
+	perBooking  = 120e-9 // and more for a visit that tries to book
+	perPresser  = 1.5e-6 // and more for one that comes before all is gone, with its presses and submits
 	perWindow   = 2e-6   // and for a window of time
 	windows     = 0.268  // its width, seconds
 	gather      = 20.0   // seconds before the opening from which people wait for it
 	sharedFrom  = 10e6   // visits from which a run is shared among cores
 	sharedBy    = 2      // cores that it can use
-	sharedGains = 1.7    // what two of them gain
+	sharedGains = 1.9    // what two of them gain
 	perUser     = 20     // bytes: what the client remembers
 	perHolder   = 4      // bytes: which row a user holds, where many may
 	perAlive    = 50     // bytes: a visit under way, its marks and its request

@@ -17,7 +17,7 @@ import (
 )
 
 // garbagePercent is how much garbage a simulation may pile up, of what is in use.
-const garbagePercent = 5
+const garbagePercent = 3
 
 type simCmd struct {
 	choice

@@ -40,8 +40,8 @@
 //
 // # Windows
 //
-// In one step the servers do a window of 268 ms while the shards of the people do the
-// next; type windows says who leads whom. Nothing is rounded to a window: the record
+// The servers do a window of 268 ms while the shards of the people do the next; type
+// windows says who leads whom, and nobody waits for a step of all. Nothing is rounded to a window: the record
 // is the plain engine's byte for byte, at any width and number of shards, which the
 // tests demand of every scenario with every layer off in turn, and of crowds so dense
 // that people open the program again while their config is on its way. It rests on
@@ -108,7 +108,8 @@
 //     its Visitor, for a third of the cost. That it does the same is the tests' to say.
 //   - Who pressed first is remembered exactly for up to a million pressers, then to
 //     one in 2^18 of the run.
-//   - Tables that are met in no order ask for huge pages: 17 ns a meeting, not 49.
+//   - Tables that are met in no order ask for huge pages, 17 ns a meeting and not 49, and
+//     what is about to be met is fetched meanwhile, for 16 visits at a time.
 //   - Two cores have two shards, more have four: a window has a cost by itself. Whoever
 //     waits for the other core draws the arrivals of windows to come.
 //   - The closed flag in the synchronous modes costs nothing, as in the backend,

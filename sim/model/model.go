@@ -36,8 +36,8 @@ type Options struct {
 	// Plain runs the plain sequential engine: the oracle. By default people are
 	// simulated in windows of time, on all cores, which gives the same record sooner.
 	Plain bool
-	// Progress is told how far the run is, every few thousand events, on the run's
-	// own goroutine. nil = nobody watches.
+	// Progress is told how far the run is, every few thousand events, by one goroutine at
+	// a time, not always the same. nil = nobody watches.
 	Progress func(Progress)
 
 	windowShift   uint // for tests: a window of 2^n ns; 0 = chosen

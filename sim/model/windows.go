@@ -192,8 +192,13 @@ func (e *evening) openWindows() {
 	}
 	w.mask = 1<<w.bits - 1
 	users := booking.UserID(e.sc.Population.Users)
+	// In a window, at the most.
+	arrivals := int(min(float64(int64(1)<<w.shift)*e.sc.Prediction.PeakVisits/1e9, arrivalsPerWindow)) >> w.bits
 	for i := range 1 << w.bits {
 		w.shards = append(w.shards, newShard(w, i, int((users+w.mask-booking.UserID(i))>>w.bits)))
+		for j := range drawnKept { // that they grow would leave their former selves about
+			w.shards[i].arrivals[j] = make([]arrival, 0, arrivals+arrivals/16)
+		}
 	}
 	w.out, w.hands = make([][]arrival, len(w.shards)), make([][]hand, len(w.shards))
 	w.heads = make([]callQueue, len(w.shards))
