@@ -68,7 +68,8 @@
 // that it is open. Such calls a shard answers as soon as the program stands open, its lost
 // presses with them, and most visits are over with that: they wait in no calendar. The
 // servers are told when the calls will come, serve them in order and hold each against what
-// was foreseen. If a newer visit of the user comes between, the path is gone again from its
+// was foreseen. Whose first call comes when the catalogues may have to be fetched anew is
+// led so from that call on, if they have been. If a newer visit of the user comes between, the path is gone again from its
 // draws and the rest taken back. If an answer comes otherwise the run begins anew without
 // foreseeing that one. Fewer than 5 million visits, faults, and services that vary are not
 // tried at all.

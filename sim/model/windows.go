@@ -19,8 +19,8 @@ import (
 
 // windows runs an evening in windows of time: the servers do a window while the shards
 // of the people do the next and arrivals of later ones are drawn. Who does what is
-// decided so that the record is the sequential engine's, byte for
-// byte, whatever the width of a window and the number of shards and cores:
+// decided so that the record is the sequential engine's, byte for byte, whatever the width
+// of a window and the number of shards and cores:
 //
 //   - A visit between two contacts with the servers is its shard's, as long as its
 //     next reaction to an answer takes longer than ahead: the servers are never that
@@ -154,7 +154,7 @@ const (
 	drawnAhead         = 8          // of so many windows, that in hand included, a shard may look at all arrivals but the last's
 	drawnKept          = 10         // so many may be drawn
 	filledKept         = 16         // the servers' part asks a little later how many there were
-	worthCalling       = 150        // arrivals in a step; fewer are done by one core alone
+	worthCalling       = 150        // arrivals in a window; fewer are done by one core alone
 	worthSharding      = 10_000_000 // visits in a run
 )
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"unsafe"
 
 	"spillway/internal/draw"
 )
@@ -207,6 +208,33 @@ func TestCrewSpare(t *testing.T) {
 		}},
 	}
 	c.Run(2, 1)
+}
+
+// Lines that are fetched stay what they are, however many there are and wherever they lie;
+// what was added for 0 is none.
+func TestLines(t *testing.T) {
+	table := make([]uint64, 1000)
+	for i := range table {
+		table[i] = uint64(i)
+	}
+	var l Lines
+	l.Fetch()
+	for i := range table {
+		l.Add(unsafe.Pointer(&table[i]))
+		l.AddIf(unsafe.Pointer(&table[999-i]), 0)
+		if l.at[i%linesMax] != uintptr(unsafe.Pointer(&table[i])) && i < linesMax || l.n != i+1 {
+			t.Fatalf("after %d lines there are %d", i+1, l.n)
+		}
+	}
+	l.Add(nil) // where nothing is known there is nothing to fetch
+	if l.Fetch(); l.n != 0 {
+		t.Errorf("%d lines are left", l.n)
+	}
+	for i, n := range table {
+		if n != uint64(i) {
+			t.Fatalf("entry %d is %d", i, n)
+		}
+	}
 }
 
 // BenchmarkHold puts an event a window or some ahead and takes it again, with five
