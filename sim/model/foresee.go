@@ -66,6 +66,11 @@ const (
 	callsAtHand   = 2048
 )
 
+// longWait is how many windows a visit may wait once for its path to be remembered: the
+// notice, the answers foreseen and a form take half of what fits aheadMask, the presses that
+// are lost then up to pathMost, and the last of them a wait more.
+const longWait = 3 << 10
+
 // worthForesight is from how many visits in a run on a shard foresees: in a smaller one
 // the servers have few slots, of which none may be free.
 const worthForesight = 5_000_000
@@ -82,7 +87,7 @@ func (w *windows) openPaths() {
 	may := foreseenAll &^ e.opt.unforeseen
 	answer := 2*e.half + e.gateway.statusTakes + e.extra
 	if e.sc.Prediction.Visits < worthForesight && !e.opt.foresee || w.hurried || !e.gateway.calm || len(e.sc.FaultsWithin()) > 0 ||
-		answer >= e.program.Timeout || answer>>w.shift > 1<<12 || e.end >= 1<<openedBits {
+		answer >= e.program.Timeout || answer>>w.shift > longWait || (e.program.Lock*3/2+e.program.HumanMax)>>w.shift > longWait || e.end >= 1<<openedBits {
 		may = 0
 	}
 	seconds := int(e.end/time.Second) + 1
@@ -206,8 +211,12 @@ func (s *shard) foresees(v *cold, now time.Duration) bool {
 	if c.holdAhead&aheadMask == 0 || c.visit != v.visit+1 {
 		return false // its path is not remembered
 	}
+	opened := c.path(s.shift).opened
+	if (now-opened)>>s.shift > longWait {
+		return false
+	}
 	s.forget(v.visit)
-	s.foresee(v, c, c.path(s.shift).opened, now)
+	s.foresee(v, c, opened, now)
 	return true
 }
 
@@ -259,6 +268,9 @@ func (s *shard) walk(v *cold, way *path, after time.Duration, n int32) (at time.
 			v.reached |= formReached
 			v.state = uint8(policy.PhaseForm)
 			at = since + s.form.Of(s.luck.U64(booking.DrawForm, uint64(v.visit), 0)) // Program.FormFilled
+			if (at-way.opened)>>s.shift > 2*longWait+foreseenAhead {
+				way.presses = false
+			}
 			if way.presses && s.gates[v.version].loses {
 				var givesUp bool
 				if at, givesUp = s.lose(v, at, math.MaxUint16, time.Duration(way.until)<<s.shift, after, n); givesUp {
@@ -558,7 +570,9 @@ func (c *client) remembers(p *path, shift uint) {
 		c.openedHigh |= waitsToAsk
 		until = p.asks
 	}
-	c.holdAhead = c.holdAhead&^aheadMask | uint16(until-int64(p.opened>>shift))
+	// Beyond the mask only a form can take, after which nothing is foreseen: what is
+	// counted of such a path has come to pass long before.
+	c.holdAhead = c.holdAhead&^aheadMask | uint16(min(until-int64(p.opened>>shift), aheadMask))
 }
 
 // path is what the client remembers.

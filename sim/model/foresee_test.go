@@ -56,12 +56,13 @@ func TestForesightGivesThePlainRecord(t *testing.T) {
 		"no think time":   {"visitor.think_cv", "0 x"},
 		"in-flight limit": {"gateway.in_flight", "1_000_000 requests"},
 		"dear polls":      {"gateway.poll", "3 units", "gateway.status", "0.3 units"},
+		"long forms":      {"visitor.form", "20s", "visitor.think_cv", "3 x", "population.users", "300_000 users"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sc := scaled(t, "suikang-2020-01-31", 1.0/200, 1, 3, append([]string{"window.from", "-60s", "window.to", "90s", "gateway.capacity", "1_000_000 units/s"}, set...)...)
 			var told [3]uint64
 			var cut uint64
-			for _, opt := range []Options{{}, {windowShift: 29, shardBits: 4, Network: 20 * time.Millisecond}, {windowShift: 23, shardBits: 2}, {exactPressers: 50}, {exactPressers: 50, windowShift: 25, shardBits: 4}} {
+			for _, opt := range []Options{{}, {windowShift: 29, shardBits: 4, Network: 20 * time.Millisecond}, {windowShift: 23, shardBits: 2}, {windowShift: 22}, {exactPressers: 50}, {exactPressers: 50, windowShift: 25, shardBits: 4}} {
 				w := foreseeing(t, sc, opt)
 				if w.wrong != 0 {
 					t.Errorf("windows of 2^%d ns: answers %b were foreseen wrongly", w.shift, w.wrong)
