@@ -15,7 +15,7 @@ const spins = 500_000
 // a step of all: a follower may be done with the next window before another has begun
 // with it. Fill it in and Run it.
 type Crew struct {
-	Lead    func(window int64) (more bool) // false ends the run as soon as all have played the same windows
+	Lead    func(window int64) (more bool) // false ends the run with the next window
 	Follow  []func(window int64)
 	Ready   func(window int64) bool // whether followers may play it yet; nil = always
 	Small   func(window int64) bool // of one that is ready: so little to do that one member does all; nil = never
@@ -148,15 +148,8 @@ func (c *Crew) play(who int) {
 	c.mu.Lock()
 	c.leading = false
 	c.led++
-	if more {
-		return
-	}
-	c.windows = c.led
-	for i, n := range c.played {
-		if c.busy[i] {
-			n++
-		}
-		c.windows = max(c.windows, n)
+	if !more { // a follower may be at the next window, and at none beyond
+		c.windows = min(c.windows, c.led+1)
 	}
 }
 
