@@ -91,8 +91,8 @@
 // 30 % more); eight shards (5 %), and with two cores four (4 %); counting those who are
 // told to wait before the opening by spans of four milliseconds and not in their order
 // (nothing, for all the saved work); the moments of eight presses first and then their
-// draws, or the notices of sixteen arrivals at once (nothing); the compiler led by a profile (3 to 6 % less, but a profile in the
-// source grows old unseen).
+// draws, or the notices of sixteen arrivals at once (nothing); the compiler led by a
+// profile (3 to 6 % less, but a profile in the source grows old unseen).
 //
 // The floor, reckoned from the parts measured by themselves and not run: a moment and a
 // user 10 ns, one of five million clients 12, a draw 2; so 24 ns an arrival and 4 s in
