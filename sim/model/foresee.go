@@ -66,9 +66,9 @@ const (
 	callsAtHand   = 2048
 )
 
-// longWait is how many windows a visit may wait once for its path to be remembered: the
-// notice, the answers foreseen and a form take half of what fits aheadMask, the presses that
-// are lost then up to pathMost, and the last of them a wait more.
+// longWait is how many windows a visit may wait once for its path to be remembered: a
+// notice, the presses that are lost up to pathMost, and the last of them a wait more fit
+// aheadMask.
 const longWait = 3 << 10
 
 // worthForesight is from how many visits in a run on a shard foresees: in a smaller one
@@ -268,9 +268,6 @@ func (s *shard) walk(v *cold, way *path, after time.Duration, n int32) (at time.
 			v.reached |= formReached
 			v.state = uint8(policy.PhaseForm)
 			at = since + s.form.Of(s.luck.U64(booking.DrawForm, uint64(v.visit), 0)) // Program.FormFilled
-			if (at-way.opened)>>s.shift > 2*longWait+foreseenAhead {
-				way.presses = false
-			}
 			if way.presses && s.gates[v.version].loses {
 				var givesUp bool
 				if at, givesUp = s.lose(v, at, math.MaxUint16, time.Duration(way.until)<<s.shift, after, n); givesUp {
@@ -570,7 +567,7 @@ func (c *client) remembers(p *path, shift uint) {
 		c.openedHigh |= waitsToAsk
 		until = p.asks
 	}
-	// Beyond the mask only a form can take, after which nothing is foreseen: what is
+	// Beyond the mask only a form can take, whose presses are not foreseen then: what is
 	// counted of such a path has come to pass long before.
 	c.holdAhead = c.holdAhead&^aheadMask | uint16(min(until-int64(p.opened>>shift), aheadMask))
 }

@@ -56,7 +56,7 @@ func TestForesightGivesThePlainRecord(t *testing.T) {
 		"no think time":   {"visitor.think_cv", "0 x"},
 		"in-flight limit": {"gateway.in_flight", "1_000_000 requests"},
 		"dear polls":      {"gateway.poll", "3 units", "gateway.status", "0.3 units"},
-		"long forms":      {"visitor.form", "20s", "visitor.think_cv", "3 x", "population.users", "300_000 users"},
+		"long forms":      {"visitor.form", "40s", "visitor.think_cv", "3 x", "population.users", "300_000 users", "stock.reservations", "10_000_000 reservations", "window.to", "150s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sc := scaled(t, "suikang-2020-01-31", 1.0/200, 1, 3, append([]string{"window.from", "-60s", "window.to", "90s", "gateway.capacity", "1_000_000 units/s"}, set...)...)
