@@ -143,21 +143,14 @@ type CoinLine struct {
 
 // Of is a user's line.
 func (c *CoinLines) Of(user booking.UserID) CoinLine {
-	const none = 1 << 63 // math.MinInt64, the epoch whose draw is the user's phase
 	m := uint64(user)
-	v0, v1, v2, v3 := sipRound(c.v0, c.v1, c.v2, c.v3^m)
-	v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
-	v0 ^= m
-	p0, p1, p2, p3 := sipRound(v0, v1, v2, v3^none)
-	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
-	p0, p1, p2, p3 = sipRound(p0^none, p1, p2, p3^sipEnd)
-	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
-	p0, p2 = p0^sipEnd, p2^0xff
-	for range 4 {
-		p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
-	}
-	phase := time.Duration((p0 ^ p1 ^ p2 ^ p3) % uint64(c.period))
-	return CoinLine{v0, v1, v2, v3, c.origin - phase, c.period, c.perPeriod}
+	l := CoinLine{period: c.period, perPeriod: c.perPeriod}
+	l.v0, l.v1, l.v2, l.v3 = sipRound(c.v0, c.v1, c.v2, c.v3^m)
+	l.v0, l.v1, l.v2, l.v3 = sipRound(l.v0, l.v1, l.v2, l.v3)
+	l.v0 ^= m
+	phase, _ := l.Draws(math.MinInt64, 0)
+	l.start = c.origin - time.Duration(phase%uint64(c.period))
+	return l
 }
 
 // Epoch is the number of the user's epoch at a moment.
@@ -175,29 +168,27 @@ func (l *CoinLine) Epoch(now time.Duration) int64 {
 // Draws are the user's draws in two epochs: side by side they take hardly longer than
 // one of them.
 func (l *CoinLine) Draws(a, b int64) (x, y uint64) {
+	const end = 16 << 56 // the message's length, which SipHash takes last
 	p0, p1, p2, p3 := l.v0, l.v1, l.v2, l.v3^uint64(a)
 	q0, q1, q2, q3 := l.v0, l.v1, l.v2, l.v3^uint64(b)
 	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
 	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
 	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
 	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
-	p0, p3 = p0^uint64(a), p3^sipEnd
-	q0, q3 = q0^uint64(b), q3^sipEnd
+	p0, p3 = p0^uint64(a), p3^end
+	q0, q3 = q0^uint64(b), q3^end
 	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
 	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
 	p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
 	q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
-	p0, p2 = p0^sipEnd, p2^0xff
-	q0, q2 = q0^sipEnd, q2^0xff
+	p0, p2 = p0^end, p2^0xff
+	q0, q2 = q0^end, q2^0xff
 	for range 4 {
 		p0, p1, p2, p3 = sipRound(p0, p1, p2, p3)
 		q0, q1, q2, q3 = sipRound(q0, q1, q2, q3)
 	}
 	return p0 ^ p1 ^ p2 ^ p3, q0 ^ q1 ^ q2 ^ q3
 }
-
-// sipEnd is the message's length, which SipHash takes last.
-const sipEnd = 16 << 56
 
 func sipRound(a, b, c, d uint64) (uint64, uint64, uint64, uint64) {
 	a += b

@@ -41,13 +41,14 @@
 // # Windows
 //
 // The servers do a window of 268 ms while the shards of the people do the next; type
-// windows says who leads whom, and nobody waits for a step of all. Nothing is rounded to a window: the record
-// is the plain engine's byte for byte, at any width and number of shards, which the
-// tests demand of every scenario with every layer off in turn, and of crowds so dense
-// that people open the program again while their config is on its way. It rests on
-// what a visit may do without anybody knowing: between an answer and the next request
-// lie seconds of locks and think times, a copy at the edge cannot be replaced while it
-// lives, and whether a newer visit has taken a visit's place depends on arrivals alone.
+// windows says who leads whom, and nobody waits for a step of all. Nothing is rounded to
+// a window: the record is the plain engine's byte for byte, at any width and number of
+// shards, which the tests demand of every scenario with every layer off in turn, and of
+// crowds so dense that people open the program again while their config is on its way. It
+// rests on what a visit may do without anybody knowing: between an answer and the next
+// request lie seconds of locks and think times, a copy at the edge cannot be replaced
+// while it lives, and whether a newer visit has taken a visit's place depends on arrivals
+// alone.
 //
 // Status calls, checks, submits and polls are answered at once, without an event, while
 // all that will happen to them is known: a slot is free or the door refuses, no store
@@ -64,15 +65,15 @@
 //
 // A status call gets an answer that is known long before, and at a moment that is known
 // too, as long as a slot is free: before the opening to wait, once all is sold that it is
-// closed, and in between, if stock is ample, load falls and the catalogues are at the edge,
-// that it is open. Such calls a shard answers as soon as the program stands open, its lost
-// presses with them, and most visits are over with that: they wait in no calendar. The
-// servers are told when the calls will come, serve them in order and hold each against what
-// was foreseen. Whose first call comes when the catalogues may have to be fetched anew is
-// led so from that call on, if they have been. If a newer visit of the user comes between, the path is gone again from its
-// draws and the rest taken back. If an answer comes otherwise the run begins anew without
-// foreseeing that one. Fewer than 5 million visits, faults, and services that vary are not
-// tried at all.
+// closed, and in between, if stock is ample, load falls and the catalogues are at the
+// edge, that it is open. Such calls a shard answers as soon as the program stands open,
+// its lost presses with them, and most visits are over with that: they wait in no
+// calendar. The servers are told when the calls will come, serve them in order and hold
+// each against what was foreseen. Whose first call comes when the catalogues may have to
+// be fetched anew is led so from that call on, if they have been. If a newer visit of the
+// user comes between, the path is gone again from its draws and the rest taken back. If
+// an answer comes otherwise the run begins anew without foreseeing that one. Fewer than 5
+// million visits, faults, and services that vary are not tried at all.
 //
 // # What is not modelled
 //

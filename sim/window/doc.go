@@ -7,6 +7,8 @@
 //	due = cal.Take(7, due[:0])           // everything due there, in the order of Put
 //	keys = window.Sort(keys, spare)      // by moment within the window
 //
+//	lines.Add(unsafe.Pointer(&clients[i])); lines.Fetch() // so that it is at hand soon
+//
 //	crew := window.Crew{Lead: serve, Follow: []func(int64){left, right}}
 //	crew.Run(runtime.GOMAXPROCS(0), 512) // left and right play window 7 once serve has played 5, serve once both have
 //
@@ -26,6 +28,9 @@
 //   - The sort moves 8-byte keys that hold moment and place, not the events: one pass
 //     into about as many buckets as keys, for moments are spread over a window, and an
 //     insertion sort of the rest.
+//   - Memory is fetched ahead by the machine's own instruction, in ten lines of assembly:
+//     the compiler has it for the runtime alone. Reading it ahead instead takes as long as
+//     it takes side by side: 20 ns an arrival where fetching takes 7.
 //   - Nobody in the crew waits for all the others: of a leader and two followers on two
 //     cores, who take 35, 30 and 30, a window takes 47.5 so, and 60 in steps of all.
 //   - The crew spins for a millisecond before it sleeps: whatever it waits for lasts
